@@ -1,0 +1,1 @@
+"""Settings and routes: read once, checked at start."""

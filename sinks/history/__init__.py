@@ -1,0 +1,1 @@
+"""The full history of every log, each raw offset in exactly one committed file."""

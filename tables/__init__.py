@@ -1,0 +1,1 @@
+"""Windowed tables: how records add up, and how the windows of several partitions add up when asked."""
