@@ -1,0 +1,125 @@
+"""A Faust application that consumes by the batch: one per consumer group in a worker."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from faust.types import TP, EventT
+from mode.services import ServiceT
+from yarl import URL
+
+from streaming.batches import BatchTopic
+from streaming.consumer import BatchTransport
+from streaming.lanes import HandlerFactory, Lanes
+from streaming.schema import BatchSchema
+
+SESSION_TIMEOUT_S = 10.0  # how long a dead worker's partitions wait for their next owner
+REBALANCE_TIMEOUT_S = 40.0  # how long the others wait for one that finishes its lanes
+DAY_S = 86_400.0
+
+
+class BatchBoot(BootStrategy):  # type: ignore[misc]
+    """Starts no Faust producer (lanes have their own) and stops lanes before the consumer."""
+
+    enable_kafka_producer = False
+    app: BatchApp
+
+    def server(self) -> Iterable[ServiceT]:
+        """Return the services of the application in start order."""
+        return chain(super().server(), self.app.lane_groups)
+
+    def kafka_consumer(self) -> Iterable[ServiceT]:
+        """Return the consumer alone: no leader election, no replies."""
+        return [self.app.consumer]
+
+
+class BatchApp(faust.App):  # type: ignore[misc]
+    """One consumer group. Topics declared with `batch_topic` are consumed a fetched batch at a time.
+
+    At-least-once by itself: a batch that was not acknowledged before a crash is delivered again. Exactly once is made
+    by the handlers (transactions, files named by offsets).
+    """
+
+    BootStrategy = BatchBoot
+
+    def __init__(self, group: str, *, broker: Sequence[str], data_dir: Path, max_poll_records: int = 4000) -> None:
+        self.batched: dict[str, BatchTopic] = {}
+        self.lane_groups: list[Lanes] = []
+        self.bootstrap_servers = list(broker)
+        super().__init__(
+            group,
+            broker=[URL(f"kafka://{address}") for address in broker],
+            autodiscover=False,
+            datadir=str(data_dir / "faust"),
+            store="memory://",
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            broker_client_id=f"sluice-{socket.gethostname()}",
+            broker_session_timeout=SESSION_TIMEOUT_S,
+            broker_heartbeat_interval=2.0,
+            broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
+            broker_request_timeout=40.0,
+            # A worker without partitions stops polling; it must not leave the group for that.
+            broker_max_poll_interval=DAY_S,
+            broker_max_poll_records=max_poll_records,
+            broker_commit_interval=1.0,
+            consumer_auto_offset_reset="earliest",
+            consumer_max_fetch_size=4 * 1024 * 1024,
+            stream_recovery_delay=0.0,
+            stream_wait_empty=False,  # lanes finish their batches themselves, within a budget
+        )
+        self.on_partitions_assigned.connect(self._lanes_assigned)
+        self.on_partitions_revoked.connect(self._lanes_revoked)
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    def batch_topic(self, spec: BatchTopic) -> Any:
+        """Declare a topic that is consumed by the batch; returns the Faust topic."""
+        self.batched[spec.name] = spec
+        return self.topic(spec.name, schema=BatchSchema(), internal=False, allow_empty=True)
+
+    def lane_agent(self, name: str, topic: str, handler_factory: HandlerFactory, *, close_within_s: float) -> Lanes:
+        """Register the agent `name`, which hands each batch of `topic` to the lane of its partition."""
+        channel = self.batch_topic(BatchTopic(topic, offsets="acks", held=True))
+        lanes = Lanes(self, topic, handler_factory, close_within_s=close_within_s)
+        self.lane_groups.append(lanes)
+
+        async def agent(stream: Any) -> None:
+            async for event in stream.noack().events():
+                _deliver(lanes, event)
+
+        agent.__name__ = name
+        self.agent(channel, name=name)(agent)
+        return lanes
+
+    async def _lanes_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
+        for lanes in self.lane_groups:
+            await lanes.on_assigned(assigned)
+
+    async def _lanes_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
+        for lanes in self.lane_groups:
+            await lanes.on_revoked(revoked)
+
+    async def on_stop(self) -> None:
+        """Stop fetching, let every lane finish and commit, then let Faust stop the rest."""
+        await self._stop_consumer()
+        for lanes in self.lane_groups:
+            await lanes.close_all()
+        await super().on_stop()
+
+    @property
+    def assigned(self) -> bool:
+        """Whether the group has answered this worker at least once (with or without partitions)."""
+        return self._assignment is not None
+
+
+def _deliver(lanes: Lanes, event: EventT) -> None:
+    lanes.deliver(event)

@@ -1,0 +1,52 @@
+"""What can go wrong between Sluice and Kafka.
+
+StreamError
+├── BrokerUnavailable    retriable: no broker answered in time; state kept, tried again with back-off
+├── TransactionFailed    retriable: the transaction's outcome is unknown or it was aborted; the lane reopens and settles it
+├── Fenced               retriable: another worker owns the partition now; the lane reopens only if it is still assigned
+├── OffsetsGone          fatal for the partition: Kafka no longer has the next offset; operator: see the message
+└── StoreLocked          fatal: another process uses the same data directory
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StreamError(Exception):
+    """Root of what streaming raises. `reason` is from a bounded set and serves as a metric tag."""
+
+    retriable: ClassVar[bool] = True
+    reason: ClassVar[str] = "stream"
+
+
+class BrokerUnavailable(StreamError):
+    """No broker answered in time."""
+
+    reason = "broker_unavailable"
+
+
+class TransactionFailed(StreamError):
+    """A transaction did not end in time or was refused; whether it was committed is settled by reopening the lane."""
+
+    reason = "transaction_failed"
+
+
+class Fenced(StreamError):
+    """A newer producer with the same transactional id exists: this one may write no more."""
+
+    reason = "fenced"
+
+
+class OffsetsGone(StreamError):
+    """Kafka no longer has the offset that has to be read next."""
+
+    retriable = False
+    reason = "offsets_gone"
+
+
+class StoreLocked(StreamError):
+    """Another process has the state directory open."""
+
+    retriable = False
+    reason = "store_locked"

@@ -1,0 +1,155 @@
+"""One transaction a batch and partition: outputs, changelog and consumer offset become visible together or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+
+from streaming.errors import BrokerUnavailable, Fenced, TransactionFailed
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Uncompressed size of a record batch. Under the brokers' default message.max.bytes (1,048,588) whatever the codec does.
+BATCH_BYTES = 900_000
+REQUEST_BYTES = 16 * 1024 * 1024  # one record larger than a batch goes alone; topics Sluice creates take 8 MiB
+# A broker that was killed takes about 14 s to come back; a longer wait is better spent on a new producer, which
+# fences this one and finds out what became of the transaction.
+DEADLINE_S = 20.0
+STOP_S = 5.0
+
+
+_NO_HEADERS: list[tuple[str, bytes]] = []  # aiokafka's builder insists on a list
+
+
+class Row(NamedTuple):
+    """A record to be written."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int | None
+    headers: list[tuple[str, bytes]] = _NO_HEADERS
+
+
+class TransactionalWriter:
+    """The one writer of a partition's outputs, identified by its transactional id.
+
+    `open` fences every earlier writer of the same id and ends its transaction. After any error but BrokerUnavailable
+    from `open` the writer is closed: whether the transaction was committed is found out by opening anew and reading
+    the changelog. Not for concurrent use.
+    """
+
+    def __init__(
+        self, bootstrap_servers: Sequence[str], transactional_id: str, *, deadline_s: float = DEADLINE_S
+    ) -> None:
+        self.transactional_id = transactional_id
+        self._bootstrap_servers = list(bootstrap_servers)
+        self._deadline_s = deadline_s
+        self._producer: AIOKafkaProducer | None = None
+
+    async def open(self) -> None:
+        """Start and fence. Raises BrokerUnavailable."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap_servers,
+            transactional_id=self.transactional_id,
+            transaction_timeout_ms=60_000,
+            compression_type="lz4",
+            max_batch_size=BATCH_BYTES,
+            max_request_size=REQUEST_BYTES,
+            linger_ms=0,
+            request_timeout_ms=int(self._deadline_s * 1000),
+        )
+        self._producer = producer
+        try:
+            await asyncio.wait_for(producer.start(), self._deadline_s)
+        except (KafkaError, OSError, asyncio.TimeoutError) as exc:
+            await self.close()
+            raise BrokerUnavailable(f"producer {self.transactional_id} could not start: {exc!r}") from exc
+
+    async def commit(
+        self,
+        rows: dict[tuple[str, int], Sequence[Row]],
+        offsets: dict[tuple[str, int], int],
+        group: str,
+    ) -> dict[tuple[str, int], int]:
+        """Write rows by (topic, partition) and the group's offsets in one transaction.
+
+        Returns the offset after the last row written, by (topic, partition). Raises Fenced or TransactionFailed; the
+        writer is closed then.
+        """
+        producer = self._producer
+        if producer is None:
+            raise TransactionFailed(f"{self.transactional_id} is closed")
+        try:
+            return await self._within_deadline(self._commit(producer, rows, offsets, group))
+        except ProducerFenced as exc:
+            await self.close()
+            raise Fenced(f"{self.transactional_id}: a newer writer owns the partition") from exc
+        except (KafkaError, OSError, asyncio.TimeoutError) as exc:
+            await self.close()
+            raise TransactionFailed(f"{self.transactional_id}: {exc!r}") from exc
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+    async def _commit(
+        self,
+        producer: AIOKafkaProducer,
+        rows: dict[tuple[str, int], Sequence[Row]],
+        offsets: dict[tuple[str, int], int],
+        group: str,
+    ) -> dict[tuple[str, int], int]:
+        await producer.begin_transaction()
+        sent = []
+        for (topic, partition), topic_rows in rows.items():
+            for batch, count in _batches(producer, topic_rows):
+                sent.append((topic, partition, count, await producer.send_batch(batch, topic, partition=partition)))
+        ends: dict[tuple[str, int], int] = {}
+        for topic, partition, count, future in sent:
+            metadata = await future
+            ends[topic, partition] = metadata.offset + count
+        await producer.send_offsets_to_transaction(
+            {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}, group
+        )
+        await producer.commit_transaction()
+        return ends
+
+    async def _within_deadline(self, work: Awaitable[T]) -> T:
+        return await asyncio.wait_for(work, self._deadline_s)
+
+    async def close(self) -> None:
+        """Stop the producer, waiting a few seconds at most; an open transaction is left to the next owner's fencing."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        try:
+            await asyncio.wait_for(producer.stop(), STOP_S)
+        except Exception as exc:  # what a half-dead client raises while stopping changes nothing
+            log.debug("Producer %s did not stop cleanly: %r", self.transactional_id, exc)
+            try:
+                await asyncio.wait_for(producer.client.close(), STOP_S)
+            except Exception as again:
+                log.debug("Client of %s did not close cleanly: %r", self.transactional_id, again)
+
+
+def _batches(producer: AIOKafkaProducer, rows: Sequence[Row]) -> list[tuple[Any, int]]:
+    """Pack rows into record batches, in order; a row that is larger than a batch gets its own."""
+    batches = []
+    builder, count = producer.create_batch(), 0
+    for key, value, timestamp_ms, headers in rows:
+        if builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+            batches.append((builder, count))
+            builder, count = producer.create_batch(), 0
+            if builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+                raise TransactionFailed(f"a row of {len(value or b'')} bytes does not fit into a record batch")
+        count += 1
+    if count:
+        batches.append((builder, count))
+    return batches
