@@ -1,0 +1,1 @@
+"""How Sluice is tried out and deployed; no part of the installed package."""
