@@ -1,0 +1,74 @@
+"""What a source answers when it does not take events.
+
+SourceError
+├── BadRequest           400, final: the request is not in its stated format
+├── TooLarge             413, final: the request, or one event of it, is larger than Sluice or the brokers take
+├── Unsupported          415, final: content type, charset or encoding that Sluice does not read
+└── Unavailable          503, retriable: not now; nothing that the sender must keep has been promised
+    ├── Overloaded       more is waiting for Kafka than memory allows; operator: look at the brokers, or add workers
+    └── BrokerUnavailable  Kafka does not acknowledge; operator: look at the brokers
+
+The status is HTTP's; other sources translate `retriable` into their protocol's words.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SourceError(Exception):
+    """Events that a source does not take. `reason` is from a bounded set (a metric tag), the message one line."""
+
+    status: ClassVar[int]
+    retriable: ClassVar[bool] = False
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class BadRequest(SourceError):
+    """Not the stated format: sending it again will not help."""
+
+    status = 400
+
+
+class TooLarge(SourceError):
+    """More than Sluice or the brokers take in one request or one event: sending it again will not help."""
+
+    status = 413
+
+
+class Unsupported(SourceError):
+    """A content type, charset or content encoding that Sluice does not read."""
+
+    status = 415
+
+
+class Unavailable(SourceError):
+    """Not now. The sender keeps its events and sends them again, after `retry_after_s` at the earliest."""
+
+    status = 503
+    retriable = True
+
+    def __init__(self, reason: str, message: str, retry_after_s: int) -> None:
+        super().__init__(reason, message)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(Unavailable):
+    """As many bytes as memory allows are waiting for Kafka. Nothing of the request is kept."""
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__("overloaded", message, retry_after_s)
+
+
+class BrokerUnavailable(Unavailable):
+    """Kafka has not acknowledged in time, or is known to be away.
+
+    Where it failed in the middle, some of the request's events may be in Kafka or get there yet: the sender sends all
+    of them again (at-least-once).
+    """
+
+    def __init__(self, message: str, retry_after_s: int = 2) -> None:
+        super().__init__("broker_unavailable", message, retry_after_s)

@@ -1,0 +1,309 @@
+"""The way into Kafka that all sources share: events of concurrent requests are committed in groups."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from parsers.event import Event
+from sources.budget import Budget
+from sources.connection import Connection, connect
+from sources.errors import BrokerUnavailable, Overloaded, TooLarge
+from sources.lanes import Headers, Lane, Ticket
+from sources.partitioner import HostPartitioner
+from telemetry.flow import Flow
+
+log = logging.getLogger(__name__)
+
+DELIVERY_DEADLINE_S = 10.0
+
+# A raw record travels on with headers added (reason, error, offset), as a dead letter: room for them is left, so that
+# what the brokers take here they take there too.
+HEADROOM_BYTES = 4_096
+# What an event costs in memory besides its bytes while its request is taken apart: objects, headers, tuples.
+EVENT_OVERHEAD_BYTES = 400
+# A batch's own header and a record's varints, generously; only sizes near the limit are computed exactly.
+_RECORD_OVERHEAD_BYTES = 128
+_HEADER_OVERHEAD_BYTES = 10
+# Records put into batches before other requests get a turn (about 3 ms).
+_SLICE = 2_000
+_SWEEP_S = 0.25
+_MAX_BACKOFF_S = 5.0
+# Events without a host share one partition for so long, so that their batches fill; then it is another's turn.
+_KEYLESS_TURNS_PER_S = 200
+
+
+class _Record(NamedTuple):
+    lane: Lane
+    key: bytes | None
+    value: bytes
+    headers: Headers
+    n_bytes: int
+
+
+class GroupCommitProducer:
+    """Writes events to one topic with one idempotent producer, `acks=all`; a `sources.base.Publish`.
+
+    Unit of parallelism: a lane for each partition; the partition follows the header `host` as with Kafka's own clients
+    (null key where there is none or an empty one). Guarantee: `send` returns after all its events are acknowledged; a
+    host's events stay in the order of the calls. Nothing survives a crash: until `send` returns, the sender keeps them.
+    Memory: `budget` bounds what waits, here and (by the same object) in bodies being read.
+
+    States, in `flow.state`: starting (no broker yet), running, backing off (no broker, or a partition whose batches are
+    not acknowledged within `deadline_s`), stopped. It recovers by itself from all but the last.
+
+    `flow` counts events that were taken: received = sent + rejected + waiting.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: Sequence[str],
+        topic: str,
+        *,
+        max_waiting_bytes: int,
+        client_id: str,
+        flow: Flow,
+        deadline_s: float = DELIVERY_DEADLINE_S,
+        clock: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.budget = Budget(max_waiting_bytes)
+        self.flow = flow
+        self._bootstrap_servers = bootstrap_servers
+        self._topic = topic
+        self._client_id = client_id
+        self._deadline_s = deadline_s
+        self._clock = clock
+        self._now_s = now_s
+        self._connection: Connection | None = None
+        self._lanes: list[Lane] = []
+        self._lane_tasks: set[asyncio.Task[None]] = set()
+        self._partitioner = HostPartitioner(1)
+        self._max_event_bytes = 0
+        self._supervisor: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._sending = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether events are taken now: connected, and not every partition that something waits for is away."""
+        return self._connection is not None and not self._stopping and any(not lane.away for lane in self._lanes)
+
+    @property
+    def max_events(self) -> int:
+        """More events than this in one request can never be taken."""
+        return self.budget.limit_bytes // EVENT_OVERHEAD_BYTES
+
+    async def start(self) -> None:
+        """Begin connecting, and return at once. While there is no broker `ready` is False and `send` refuses.
+
+        Retries for ever, backing off to 5 s; the log tells each change once.
+        """
+        self._supervisor = asyncio.create_task(self._supervise(), name=f"producer of {self._topic}")
+
+    async def stop(self, drain_s: float = DELIVERY_DEADLINE_S) -> None:
+        """Take nothing new, wait up to `drain_s` for what was taken, tell the senders of the rest, end the producer."""
+        self._stopping = True
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), drain_s)
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
+        self.flow.state = "stopped"
+
+    async def send(self, events: Sequence[Event]) -> None:
+        """As `sources.base.Publish` says. Takes at most about `deadline_s`, no time where Kafka is known to be away."""
+        if not events:
+            return
+        connection = self._connection
+        if self._stopping:
+            raise BrokerUnavailable("this worker is stopping")
+        if connection is None:
+            raise BrokerUnavailable(f"no connection to Kafka: {self.flow.last_error or 'connecting'}")
+        records, n_bytes = self._address(events)
+        held = n_bytes + EVENT_OVERHEAD_BYTES * len(records)
+        if held > self.budget.limit_bytes:
+            raise TooLarge(
+                "request_too_large", f"the request takes {held} bytes of memory, {self.budget.limit_bytes} are allowed"
+            )
+        for record in records:
+            if record.lane.away:
+                raise BrokerUnavailable(f"Kafka does not acknowledge partition {record.lane.partition}")
+        if not self.budget.take(held):
+            raise Overloaded(f"{self.budget.used_bytes} bytes are waiting for Kafka")
+        flow = self.flow
+        count = len(records)
+        flow.received += count
+        flow.received_bytes += n_bytes
+        self._sending += 1
+        self._quiet.clear()
+        try:
+            await self._hand_over(connection, records)
+        except BaseException as error:
+            flow.reject(error.reason if isinstance(error, BrokerUnavailable) else "cancelled", count)
+            raise
+        finally:
+            self._sending -= 1
+            if not self._sending:
+                self._quiet.set()
+        flow.sent += count
+        flow.sent_bytes += n_bytes
+
+    def _address(self, events: Sequence[Event]) -> tuple[list[_Record], int]:
+        """The events as records with their lanes, and their bytes. Raises TooLarge."""
+        lanes = self._lanes
+        locate = self._partitioner.locate
+        max_bytes = self._max_event_bytes
+        keyless = self._keyless_lane()
+        total = 0
+        records = []
+        for number, (named, body) in enumerate(events, 1):
+            headers = [(name, value.encode()) for name, value in named.items()]
+            n_bytes = _RECORD_OVERHEAD_BYTES + len(body)
+            for name, value in headers:
+                n_bytes += _HEADER_OVERHEAD_BYTES + 4 * len(name) + len(value)
+            host = named.get("host")
+            if host:
+                key, partition = locate(host)
+                n_bytes += len(key)
+                lane = lanes[partition]
+            else:
+                key = None
+                lane = keyless
+            if n_bytes > max_bytes:
+                exactly = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, body, headers)
+                if exactly > max_bytes:
+                    raise TooLarge(
+                        "event_too_large", f"event {number} is {exactly} bytes as a record, {max_bytes} is the most"
+                    )
+            total += n_bytes
+            records.append(_Record(lane, key, body, headers, n_bytes))
+        return records, total
+
+    def _keyless_lane(self) -> Lane:
+        lanes = self._lanes
+        turn = int(self._clock() * _KEYLESS_TURNS_PER_S)
+        for attempt in range(len(lanes)):
+            lane = lanes[(turn + attempt) % len(lanes)]
+            if not lane.away:
+                return lane
+        return lanes[0]
+
+    async def _hand_over(self, connection: Connection, records: list[_Record]) -> None:
+        """Put the records into their lanes and wait. The budget that the lanes don't give back is given back here."""
+        timestamp_ms = int(self._now_s() * 1000)
+        acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        ticket = Ticket(acknowledged)
+        handed_over = 0
+        waiting = sum(record.n_bytes for record in records)
+        try:
+            for lane, key, value, headers, n_bytes in records:
+                lane.append(ticket, timestamp_ms, key, value, headers, n_bytes)
+                waiting -= n_bytes
+                handed_over += 1
+                if not handed_over % _SLICE:
+                    await asyncio.sleep(0)
+                    if acknowledged.done() or connection is not self._connection:
+                        ticket.fail(BrokerUnavailable("the connection to Kafka was lost"))
+                        break
+        except BaseException:
+            acknowledged.cancel()
+            raise
+        finally:
+            self.budget.give(waiting + EVENT_OVERHEAD_BYTES * len(records))
+            records.clear()
+        ticket.done()
+        await acknowledged
+
+    # The supervisor: one task that connects, watches the deadlines, and begins anew when a producer is of no more use.
+
+    async def _supervise(self) -> None:
+        backoff_s = 0.1
+        while True:
+            connection = await self._connect()
+            connected_at_s = self._clock()
+            try:
+                error = await self._watch(connection)
+            finally:
+                await self._disconnect(connection)
+            log.error("The producer failed and is replaced topic=%s error=%s", self._topic, error)
+            self.flow.state = "backing off"
+            self.flow.error(error)
+            # A producer that fails again and again (no permission to write, say) is not to be replaced at full speed.
+            backoff_s = 0.1 if self._clock() - connected_at_s > 60 else min(2 * backoff_s, _MAX_BACKOFF_S)
+            await asyncio.sleep(backoff_s)
+
+    async def _connect(self) -> Connection:
+        backoff_s = 0.1
+        told = ""
+        while True:
+            try:
+                connection = await connect(
+                    self._bootstrap_servers, self._topic, self._client_id, int(self._deadline_s * 500)
+                )
+            except Exception as error:  # whatever it is, events wait for it to end: say what, and try again
+                why = str(error) or type(error).__name__
+                self.flow.error(why)
+                if why != told:
+                    log.warning("Waiting for Kafka servers=%s topic=%s: %s", self._bootstrap_servers, self._topic, why)
+                    told = why
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+            else:
+                break
+        self._max_event_bytes = connection.max_message_bytes - HEADROOM_BYTES
+        self._connection = connection
+        self._add_lanes(connection)
+        self.flow.state = "running"
+        log.info(
+            "Connected to Kafka topic=%s partitions=%d max_message_bytes=%d",
+            self._topic, len(self._lanes), connection.max_message_bytes,
+        )  # fmt: skip
+        return connection
+
+    def _add_lanes(self, connection: Connection) -> None:
+        partitions = connection.partitions()
+        for partition in range(len(self._lanes), partitions):
+            lane = Lane(partition, connection, self._clock, self.budget.give)
+            self._lanes.append(lane)
+            self._lane_tasks.add(asyncio.create_task(lane.run(), name=f"{self._topic}[{partition}]"))
+        if self._partitioner.partitions != len(self._lanes):
+            self._partitioner = HostPartitioner(len(self._lanes))
+
+    async def _watch(self, connection: Connection) -> str:
+        """Until a lane fails for good; returns why."""
+        while True:
+            failed, _ = await asyncio.wait(self._lane_tasks, timeout=_SWEEP_S, return_when=asyncio.FIRST_COMPLETED)
+            for task in failed:
+                return f"{task.get_name()}: {task.exception()!r}"
+            self._add_lanes(connection)
+            for lane in self._lanes:
+                if lane.expire(self._deadline_s):
+                    text = f"partition {lane.partition} is not acknowledged for {self._deadline_s:g} s"
+                    self.flow.error(text)
+                    log.warning("Answering 503 until Kafka acknowledges again topic=%s: %s", self._topic, text)
+            away = any(lane.away for lane in self._lanes)
+            if not away and self.flow.state == "backing off":
+                log.info("Kafka acknowledges again topic=%s", self._topic)
+            self.flow.state = "backing off" if away else "running"
+
+    async def _disconnect(self, connection: Connection) -> None:
+        self._connection = None
+        lanes, self._lanes = self._lanes, []
+        tasks, self._lane_tasks = self._lane_tasks, set()
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        error = BrokerUnavailable("the connection to Kafka was lost")
+        for lane in lanes:
+            lane.abandon(error)
+        await connection.close(timeout_s=2.0)
