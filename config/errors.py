@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
+from config.wording import printable
+
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `problems` are the lines of the message, each complete in itself."""
+    """The configuration cannot be used. `problems` are the lines of the message, each complete and printable."""
 
     retriable: ClassVar[bool] = False
     reason: ClassVar[str] = "config"
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(printable(problem) for problem in problems)
         super().__init__("\n".join(self.problems))
 
 

@@ -48,6 +48,12 @@ class Declaration:
             return "***"
         return ",".join(value) if isinstance(value, tuple) else str(value)
 
+    def exported(self, value: object) -> int | str | list[str]:
+        """A value of this setting for JSON: as `shown`, but numbers as numbers and several words as an array."""
+        if isinstance(value, tuple) and not self.secret:
+            return list(value)
+        return value if isinstance(value, int) and not self.secret else self.shown(value)
+
     def read(self, text: str) -> Any:
         """The value that `text` stands for. Raises ValueError: key, value, what is wrong and what is allowed."""
         try:

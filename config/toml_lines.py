@@ -118,29 +118,25 @@ class _Scanner:
 
     def _value(self, path: KeyPath) -> None:
         self._skip_blank()
-        opening = self._text[self._at : self._at + 1]
-        if opening == "[":
+        if self._stepped_over("["):
             index = 0
-            while self._another("]"):
+            while not self._closed_by("]"):
                 element = (*path, index)
                 self.found[element] = self._line()
                 self._value(element)
                 index += 1
-        elif opening == "{":
-            while self._another("}"):
+        elif self._stepped_over("{"):
+            while not self._closed_by("}"):
                 self._pair(path)
         else:
             self._match(_PLAIN_VALUE)
 
-    def _another(self, closing: str) -> bool:
-        """Step over an opening bracket or a comma, to the next element; False past `closing`, where there is none."""
-        if not self._text.startswith(closing, self._skip_blank()):
-            self._at += 1
-            self._skip_blank()
-        if self._text.startswith(closing, self._at):
-            self._at += 1
-            return False
-        return True
+    def _closed_by(self, bracket: str) -> bool:
+        """Step over a comma, to the next element, or over `bracket`, where there is none."""
+        self._skip_blank()
+        self._stepped_over(",")
+        self._skip_blank()
+        return self._stepped_over(bracket)
 
     def _skip_blank(self) -> int:
         """Step over space, newlines and comments; returns the place reached."""
@@ -149,9 +145,15 @@ class _Scanner:
         return self._at
 
     def _expect(self, token: str) -> None:
-        if not self._text.startswith(token, self._skip_blank()):
+        self._skip_blank()
+        if not self._stepped_over(token):
             raise _UnknownSyntax
+
+    def _stepped_over(self, token: str) -> bool:
+        if not self._text.startswith(token, self._at):
+            return False
         self._at += len(token)
+        return True
 
     def _match(self, pattern: re.Pattern[str]) -> str:
         match = pattern.match(self._text, self._at)

@@ -8,9 +8,17 @@ from collections.abc import Iterable
 
 _SHOWN_CHARACTERS = 120  # enough to recognise a value, and a whole message still fits a log line
 
-# From the first colon after the scheme to the last @: a password may itself hold @ and /. Hiding too much is harmless.
-_CREDENTIALS = re.compile(r"^((?:[a-z]+://)?[^@:]*:).*@", re.IGNORECASE | re.DOTALL)
 _QUERY_VALUE = re.compile(r"([?&][^=&]*=)[^&]*")
+
+
+def printable(text: str) -> str:
+    """`text` with control characters, escape sequences and lone surrogates written out, as in `\\x1b`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
 
 
 def quoted(value: object) -> str:
@@ -22,8 +30,18 @@ def quoted(value: object) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """An address with the password and the values of its query replaced by `***`."""
-    return _QUERY_VALUE.sub(r"\1***", _CREDENTIALS.sub(r"\1***@", text))
+    """An address with the password and the values of its query replaced by `***`.
+
+    A password may itself hold `@`, `/` and `:`. So everything goes from the first colon after the scheme to the last
+    `@`; in an address that is wrong anyway, hiding too much is harmless.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "", text
+    user, colon, tail = rest.partition(":")
+    if colon and "@" in tail:
+        rest = f"{user}:***@{tail.rpartition('@')[2]}"
+    return _QUERY_VALUE.sub(r"\1***", f"{scheme}{separator}{rest}")
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
