@@ -24,7 +24,7 @@ REBALANCE_TIMEOUT_S = 40.0  # how long the others wait for one that finishes its
 DAY_S = 86_400.0
 
 
-class BatchBoot(BootStrategy):  # type: ignore[misc]
+class BatchBoot(BootStrategy):
     """Starts no Faust producer (lanes have their own) and stops lanes before the consumer."""
 
     enable_kafka_producer = False
@@ -39,7 +39,7 @@ class BatchBoot(BootStrategy):  # type: ignore[misc]
         return [self.app.consumer]
 
 
-class BatchApp(faust.App):  # type: ignore[misc]
+class BatchApp(faust.App):
     """One consumer group. Topics declared with `batch_topic` are consumed a fetched batch at a time.
 
     At-least-once by itself: a batch that was not acknowledged before a crash is delivered again. Exactly once is made

@@ -104,7 +104,7 @@ async def bounds(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, i
     return beginnings[tp], ends[tp]
 
 
-class Follower(Service):  # type: ignore[misc]
+class Follower(Service):
     """Keeps the local copies of all partitions that this worker does not own up to date.
 
     At any moment a partition's store has one writer: this service, or the lane that called `release`.
@@ -141,7 +141,7 @@ class Follower(Service):  # type: ignore[misc]
         """Whether every followed partition has been read to its end once."""
         return not self._behind
 
-    @Service.task  # type: ignore[untyped-decorator]
+    @Service.task
     async def _follow(self) -> None:
         while not self.should_stop:
             try:

@@ -35,7 +35,7 @@ POLL_FULL_S = 0.02  # the same while some partition is full and may have room ag
 CONNECT_BACKOFF_S = (0.5, 1.0, 2.0, 4.0)
 
 
-class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
+class BatchConsumerThread(AIOKafkaConsumerThread):
     """The thread in which aiokafka runs; heartbeats go on there while the application's loop is busy."""
 
     app: BatchApp
@@ -108,7 +108,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]
         return cast(Mapping[TP, int], await self.call_thread(self._ensure_consumer().seek_to_committed, *partitions))
 
 
-class BatchConsumer(Consumer):  # type: ignore[misc]
+class BatchConsumer(Consumer):
     """Delivers one message a fetched batch for topics declared batched, one a record for all others.
 
     For a batched partition the committed offset is the end of the longest acknowledged prefix of delivered batches;
@@ -288,7 +288,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]
         """Faust's stall detector does not know batches; lag is asked of the brokers instead."""
 
 
-class BatchTransport(Transport):  # type: ignore[misc]
+class BatchTransport(Transport):
     """The transport that a `BatchApp` uses."""
 
     Consumer = BatchConsumer

@@ -2,8 +2,8 @@
 
 StreamError
 ├── BrokerUnavailable    retriable: no broker answered in time; state kept, tried again with back-off
-├── TransactionFailed    retriable: the transaction's outcome is unknown or it was aborted; the lane reopens and settles it
-├── Fenced               retriable: another worker owns the partition now; the lane reopens only if it is still assigned
+├── TransactionFailed    retriable: aborted, or the outcome is unknown; the lane reopens and settles it
+├── Fenced               retriable: another worker owns the partition now; the lane reopens if still assigned
 ├── OffsetsGone          fatal for the partition: Kafka no longer has the next offset; operator: see the message
 └── StoreLocked          fatal: another process uses the same data directory
 """

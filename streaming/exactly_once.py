@@ -1,9 +1,9 @@
 """Handles a partition exactly once: outputs, state and consumer offset in one transaction a batch.
 
-The changelog holds, beside the state, a marker: `applied` (the next input offset) and `forwarded` (the next input offset
-whose outputs are to be written). As the consumer offset is committed in the same transactions, committed and applied
-are equal, unless somebody reset the group's offsets: then the lane rewinds (rebuilding the state from there with the
-same result) or skips ahead, as asked.
+The changelog holds, beside the state, a marker: `applied` (the next input offset) and `forwarded` (the next input
+offset whose outputs are to be written). As the consumer offset is committed in the same transactions, committed and
+applied are equal, unless somebody reset the group's offsets: then the lane rewinds (rebuilding the state from there
+with the same result) or skips ahead, as asked.
 """
 
 from __future__ import annotations

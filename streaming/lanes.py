@@ -192,7 +192,7 @@ class Lane:
             return
 
 
-class Lanes(Service):  # type: ignore[misc]
+class Lanes(Service):
     """All lanes of one application (one consumer group).
 
     `close_within_s` bounds what a revocation or shutdown waits for; what is not done by then is abandoned and read

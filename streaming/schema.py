@@ -10,7 +10,7 @@ from faust.types import AppT, EventT
 from faust.types.tuples import Message
 
 
-class BatchSchema(Schema):  # type: ignore[misc]
+class BatchSchema(Schema):
     """Makes an event of a message as it is: the value of a batched topic is a `Batch`, of others the raw bytes."""
 
     def compile(self, app: AppT, **_: Any) -> Callable[..., Awaitable[EventT]]:

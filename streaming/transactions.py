@@ -1,10 +1,10 @@
-"""One transaction a batch and partition: outputs, changelog and consumer offset become visible together or not at all."""
+"""One transaction a batch and partition: outputs, changelog and offset become visible together or not at all."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -75,8 +75,8 @@ class TransactionalWriter:
 
     async def commit(
         self,
-        rows: dict[tuple[str, int], Sequence[Row]],
-        offsets: dict[tuple[str, int], int],
+        rows: Mapping[tuple[str, int], Sequence[Row]],
+        offsets: Mapping[tuple[str, int], int],
         group: str,
     ) -> dict[tuple[str, int], int]:
         """Write rows by (topic, partition) and the group's offsets in one transaction.
@@ -102,8 +102,8 @@ class TransactionalWriter:
     async def _commit(
         self,
         producer: AIOKafkaProducer,
-        rows: dict[tuple[str, int], Sequence[Row]],
-        offsets: dict[tuple[str, int], int],
+        rows: Mapping[tuple[str, int], Sequence[Row]],
+        offsets: Mapping[tuple[str, int], int],
         group: str,
     ) -> dict[tuple[str, int], int]:
         await producer.begin_transaction()

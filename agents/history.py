@@ -1,0 +1,167 @@
+"""The history agent's part of one raw-log partition: every record into exactly one committed file."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from sinks.history.errors import HistoryDamaged, HistoryGap, SinkError
+from telemetry.flow import Flow
+
+log = logging.getLogger(__name__)
+
+
+class Batch(Protocol):
+    """Records of one partition as they were fetched."""
+
+    records: Sequence[Any]
+    next_offset: int
+
+
+class Writer(Protocol):
+    """What writes one partition; `sinks.history.writer.PartitionWriter`."""
+
+    async def recover(self) -> int | None: ...
+    async def append(self, records: Sequence[Any]) -> None: ...
+    async def commit(self) -> int | None: ...
+    async def discard(self) -> None: ...
+    def roll_due(self) -> bool: ...
+
+    @property
+    def buffered_records(self) -> int: ...
+
+
+class Bounds(Protocol):
+    """What Kafka has of a partition, and what the group has committed."""
+
+    begin: int
+    end: int
+    committed: int | None
+
+
+class WriterLost(SinkError):
+    """This writer cannot go on (fenced, or its buffers vanished), but the partition can, with a new one: retriable."""
+
+    retriable = True
+    reason = "writer_lost"
+
+
+class HistoryHandler:
+    """Handles one partition of raw-log for the history.
+
+    Where to go on is decided by the committed files, not by Kafka's committed offset, which only follows for the lag to
+    be seen. Offsets that Kafka no longer has stop the partition: nothing is ever skipped silently. The storage being
+    away is retriable: the lane backs off, keeps the offset and reads again.
+    """
+
+    tick_s = 0.5
+    linger_s = 0.0
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        new_writer: Callable[[int], Writer],
+        bounds: Callable[[int], Awaitable[Bounds]],
+        flow: Flow,
+    ) -> None:
+        self._where = f"{topic}[{partition}]"
+        self._partition = partition
+        self._new_writer = new_writer
+        self._writer: Writer | None = None
+        self._bounds = bounds
+        self._flow = flow
+
+    async def open(self) -> int:
+        """Complete what a former owner began. Returns the offset after the last committed one. Raises HistoryGap."""
+        writer = self._writer = self._new_writer(self._partition)
+        written = await writer.recover()
+        kafka = await self._bounds(self._partition)
+        start = written
+        if start is None:
+            start = kafka.begin if kafka.committed is None else kafka.committed
+        elif kafka.committed is not None and kafka.committed != start:
+            log.warning(
+                "History goes on at %s@%d, where its files end; the group's committed offset %d does not count "
+                "(to write records again: `faust -A app replay --group history --into <another root>`)",
+                self._where,
+                start,
+                kafka.committed,
+            )
+        if start < kafka.begin:
+            raise HistoryGap(
+                f"{self._where}: offsets {start} to {kafka.begin - 1} are gone from Kafka before they were written; "
+                f"`faust -A app verify` shows what is there"
+            )
+        if start > kafka.end:
+            raise HistoryGap(
+                f"{self._where}: the history ends at offset {start - 1}, but Kafka ends at {kafka.end - 1}: "
+                f"the topic was created anew, or this is another cluster's history"
+            )
+        self._flow.state = "running"
+        log.info("History goes on %s at offset=%d end=%d", self._where, start, kafka.end)
+        return start
+
+    async def handle(self, batches: Sequence[Batch]) -> int | None:
+        """Buffer the records; rolls when the files are large enough."""
+        assert self._writer is not None
+        for batch in batches:
+            try:
+                await self._writer.append(batch.records)
+            except SinkError as exc:
+                raise self._told(exc) from exc
+            self._flow.received += len(batch.records)
+        return await self._commit() if self._writer.roll_due() else None
+
+    async def tick(self) -> int | None:
+        """Roll by age."""
+        if self._writer is None or not self._writer.roll_due():
+            return None
+        return await self._commit()
+
+    async def close(self) -> int | None:
+        """Roll what is buffered, and let go."""
+        durable = await self._commit()
+        self._writer = None
+        return durable
+
+    async def abandon(self) -> None:
+        """Drop the buffers: Kafka still has the records."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self._flow.received -= writer.buffered_records  # they will come again
+            try:
+                await writer.discard()
+            except OSError as exc:  # buffers are disposable; a full disk must not keep the lane from starting over
+                log.warning("Buffers of %s could not be removed: %s", self._where, exc)
+
+    async def _commit(self) -> int | None:
+        assert self._writer is not None
+        records = self._writer.buffered_records
+        began = time.monotonic()
+        try:
+            durable = await self._writer.commit()
+        except SinkError as exc:
+            raise self._told(exc) from exc
+        if records:
+            self._flow.sent += records
+            self._flow.last_event_at_ms = int(time.time() * 1000)
+            log.info(
+                "History committed %s records=%d next_offset=%s seconds=%.2f",
+                self._where,
+                records,
+                durable,
+                time.monotonic() - began,
+            )
+        return durable
+
+    def _told(self, exc: SinkError) -> SinkError:
+        """Note the error where an operator looks, and say whether the lane may start over."""
+        self._flow.error(f"{self._where}: {exc}")
+        self._flow.state = "failed" if isinstance(exc, HistoryGap | HistoryDamaged) else "backing off"
+        if exc.retriable or isinstance(exc, HistoryGap | HistoryDamaged):
+            return exc
+        return WriterLost(f"{self._where}: {type(exc).__name__}: {exc}")

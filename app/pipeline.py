@@ -1,0 +1,153 @@
+"""Brings the parts of a worker up once Kafka answers, and down in the order in which nothing is lost.
+
+Start: producer of the sources (connects by itself) -> brokers answer -> topics -> local state -> monitor -> history.
+Stop: sources and their producer drain; then the consumer groups, each finishing its lanes; then the local state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from mode import Service
+
+from app.health import Check
+from streaming.app import BatchApp
+from streaming.changelog import Follower
+from streaming.errors import BrokerUnavailable, StoreLocked
+from streaming.store import Store
+from streaming.topics import TopicSpec, ensure_topics
+
+log = logging.getLogger(__name__)
+
+RETRY_S = (0.5, 1.0, 2.0, 4.0)
+DRAIN_S = 8.0  # what the sources' producer gets when the worker stops; the lanes get the rest of 30 s
+
+
+class Producer(Protocol):
+    """The sources' way into Kafka."""
+
+    async def start(self) -> None: ...
+    async def stop(self, drain_s: float) -> None: ...
+    @property
+    def ready(self) -> bool: ...
+
+
+class WindowState(Service):
+    """The windows' local copies, followed for the partitions of others. Closed last, when no lane writes any more."""
+
+    def __init__(self, open_store: Callable[[], Store], new_follower: Callable[[Store, int], Follower]) -> None:
+        super().__init__()
+        self._open_store = open_store
+        self._new_follower = new_follower
+        self.store: Store | None = None
+        self.follower: Follower | None = None
+        self.partitions = 0
+
+    async def open(self, partitions: int) -> Follower:
+        """Open the store for so many partitions. Raises StoreLocked."""
+        self.partitions = partitions
+        self.store = await asyncio.to_thread(self._open_store)
+        self.follower = self._new_follower(self.store, partitions)
+        await self.add_runtime_dependency(self.follower)
+        return self.follower
+
+    async def on_shutdown(self) -> None:
+        """Close the store; the follower has stopped."""
+        if self.store is not None:
+            self.store.close()
+            self.store = None
+
+
+class Pipeline(Service):
+    """Everything of a worker behind the web. `new_apps` builds the consumer groups' applications for this worker."""
+
+    def __init__(
+        self,
+        *,
+        servers: Sequence[str],
+        specs: Sequence[TopicSpec],
+        producer: Producer | None,
+        state: WindowState,
+        raw_log: str,
+        new_apps: Callable[[Follower], Sequence[BatchApp]],
+    ) -> None:
+        super().__init__()
+        self._servers = servers
+        self._specs = specs
+        self._producer = producer
+        self._raw_log = raw_log
+        self._new_apps = new_apps
+        self.state = state
+        self.apps: list[BatchApp] = []
+        self._waiting_for: str | None = "brokers"
+
+    async def on_start(self) -> None:
+        """Start what needs no broker."""
+        if self._producer is not None:
+            await self._producer.start()
+
+    @Service.task
+    async def _bring_up(self) -> None:
+        partitions = await self._ensure_topics()
+        if self.should_stop:
+            return
+        self._waiting_for = "local state"
+        await self.add_runtime_dependency(self.state)
+        try:
+            follower = await self.state.open(partitions[self._raw_log])
+        except StoreLocked as exc:
+            log.error("%s", exc)
+            self._waiting_for = str(exc)
+            await self.crash(exc)
+            return
+        self._waiting_for = None
+        for app in self._new_apps(follower):
+            if self.should_stop:
+                return
+            app.finalize()
+            self.apps.append(app)
+            await self.add_runtime_dependency(app)
+
+    async def _ensure_topics(self) -> dict[str, int]:
+        attempt = 0
+        while not self.should_stop:
+            try:
+                return await ensure_topics(self._servers, self._specs)
+            except BrokerUnavailable as exc:
+                pause_s = RETRY_S[min(attempt, len(RETRY_S) - 1)]
+                if attempt in (0, 5) or attempt % 30 == 0:
+                    log.warning("No Kafka broker answers, trying again every few seconds: %s", exc)
+                self._waiting_for = f"brokers: {exc}"
+                attempt += 1
+                await self.sleep(pause_s)
+        return {}
+
+    async def on_stop(self) -> None:
+        """Let the sources drain first; mode then stops the applications and the state, newest first."""
+        if self._producer is not None:
+            await self._producer.stop(DRAIN_S)
+
+    def checks(self) -> list[Check]:
+        """What this worker knows of its parts."""
+        checks = [Check("startup", self._waiting_for is None, self._waiting_for or "")]
+        if self._producer is not None:
+            checks.append(
+                Check("ingest", self._producer.ready, "" if self._producer.ready else "not connected to Kafka")
+            )
+        for app in self.apps:
+            problems = [] if app.assigned else ["waiting for the group to assign partitions"]
+            problems += [problem for lanes in app.lane_groups for problem in lanes.problems()]
+            checks.append(Check(app.conf.id, not problems, "; ".join(problems[:8])))
+        follower = self.state.follower
+        if follower is not None:
+            checks.append(
+                Check("tables", follower.caught_up, "" if follower.caught_up else "recovering from the changelog")
+            )
+        return checks
+
+    def partitions(self) -> dict[str, list[int]]:
+        """Partitions of raw-log that this worker has, by group."""
+        return {app.conf.id: [p for lanes in app.lane_groups for p in lanes.owned()] for app in self.apps}

@@ -1,0 +1,73 @@
+"""The primary Faust application of a worker: the web and the shell, no consumer group of its own.
+
+The consumer groups are applications of their own (`streaming.app.BatchApp`), started once Kafka answers: so the web is
+up, and says what is missing, while there is no broker.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy
+from mode.services import ServiceT
+
+from streaming.web import Web
+
+OUR_PACKAGES = ("app", "agents", "tables", "config", "streaming", "parsers", "sources", "sinks", "telemetry")
+NOISY_PACKAGES = ("faust", "mode", "aiokafka", "asyncio", "hdfs", "urllib3")
+
+
+class WebBoot(BootStrategy):
+    """Starts the web first and what it shows after it; stops in the opposite order."""
+
+    enable_kafka = False
+    app: WebApp
+
+    def server(self) -> Iterable[ServiceT]:
+        """Return the services of the application in start order."""
+        return chain(self.sensors(), self.web_server(), self.app.services)
+
+
+class Worker(faust.Worker):
+    """Faust's worker, which tells an operator what goes on without `--loglevel`."""
+
+    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
+        """Show our own lifecycle lines and everybody's warnings; `--loglevel debug` or `info` shows all."""
+        self.spinner = None
+        if level < logging.INFO:
+            return
+        for handler in logger.handlers:
+            handler.setLevel(logging.NOTSET)
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        for name in OUR_PACKAGES:
+            logging.getLogger(name).setLevel(min(level, logging.INFO))
+        for name in NOISY_PACKAGES:
+            logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+class WebApp(faust.App):
+    """The application that `faust -A app` finds. `services` start after the web, in order."""
+
+    BootStrategy = WebBoot
+
+    def __init__(self, app_id: str, *, data_dir: Path, **options: Any) -> None:
+        self.services: list[ServiceT] = []
+        super().__init__(
+            app_id,
+            autodiscover=False,
+            datadir=str(data_dir / "faust"),
+            store="memory://",
+            cache="memory://",
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            Worker=Worker,
+            **options,
+        )
+
+    def _new_web(self) -> Web:
+        return Web(self)
