@@ -1,0 +1,148 @@
+"""`status`: who is running, what flows, how far behind, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.cluster import Worker, merged_flows, read_workers
+from app.errors import TopicMissing
+from app.heartbeat import workers_topic
+from app.lag import Lag, lag_json, total_lag
+from app.services import Services
+from app.shell import NOT_WELL, WELL, ShellCommand, escaped, json_option, table
+
+TROUBLED = ("failed", "backing off")
+
+
+def register(app: Any, services: Services) -> None:
+    """Add the command."""
+
+    class status(ShellCommand):
+        """Workers, flows, the lag of each group, and every problem there is.
+
+        Exit status: 0 no problem, 1 a problem, 3 no broker answers.
+        """
+
+        options = [json_option]  # noqa: RUF012
+
+        async def answer(self, **_options: Any) -> int:
+            workers, lag = await _asked(self.services)
+            flows = merged_flows(workers)
+            found = problems(workers, flows, lag, self.services.lag.groups)
+            if self.as_json:
+                self.show_json(
+                    {
+                        "status": "problems" if found else "ok",
+                        "problems": found,
+                        "workers": [worker.json() for worker in workers],
+                        **flows,
+                        **lag_json(lag),
+                    }
+                )
+            else:
+                self.show(_text(workers, flows, lag, found))
+            return NOT_WELL if found else WELL
+
+    status.services = services
+
+
+async def _asked(services: Services) -> tuple[list[Worker], Lag]:
+    try:
+        workers = await read_workers(services.brokers, workers_topic(services.settings.app_id))
+    except TopicMissing:
+        workers = []
+    try:
+        lag = await services.lag.get()
+    except TopicMissing:
+        lag = {}
+    return workers, lag
+
+
+def problems(
+    workers: Sequence[Worker], flows: Mapping[str, Sequence[Mapping[str, Any]]], lag: Lag, groups: Sequence[str]
+) -> list[str]:
+    """Every problem as one line, the gravest first; empty when all is well."""
+    alive = [worker for worker in workers if worker.alive]
+    if not alive:
+        return ["no worker is running: start one with `faust -A app worker`"]
+    found = [
+        f"worker {worker.report.worker} has not been heard of for {worker.silent_s:.0f} s"
+        for worker in workers
+        if not worker.alive
+    ]
+    for worker in alive:
+        if not worker.report.ready:
+            found.append(
+                f"worker {worker.report.worker} is not ready: {'; '.join(worker.report.reasons) or 'starting'}"
+            )
+    for kind, each in flows.items():
+        found += [
+            f"{kind.removesuffix('s')} {flow['name']} is {flow['state']}: {flow['last_error'] or 'no error given'}"
+            for flow in each
+            if flow["state"] in TROUBLED
+        ]
+    if not lag:
+        found.append("the topic raw-log does not exist yet")
+    served = {group for worker in alive for group, partitions in worker.report.partitions.items() if partitions}
+    for group in groups:
+        records = sum(total_lag(positions) for positions in lag.get(group, {}).values())
+        if records and group not in served:
+            found.append(f"group {group} is {records:,} records behind and no worker reads for it")
+    return found
+
+
+def _text(
+    workers: Sequence[Worker], flows: Mapping[str, Sequence[Mapping[str, Any]]], lag: Lag, found: Sequence[str]
+) -> str:
+    parts = []
+    if workers:
+        parts.append(
+            table(
+                ["WORKER", "ALIVE", "READY", "ROLES", "WEB", "PARTITIONS", "VERSION"],
+                [
+                    [
+                        worker.report.worker,
+                        worker.alive,
+                        worker.report.ready,
+                        ",".join(map(str, worker.report.roles)),
+                        worker.report.web or "-",
+                        " ".join(f"{group}:{len(own)}" for group, own in worker.report.partitions.items()) or "-",
+                        worker.report.version,
+                    ]
+                    for worker in workers
+                ],
+            )
+        )
+    rows = [
+        [
+            flow["name"],
+            kind.removesuffix("s"),
+            flow["state"],
+            flow["received"],
+            flow["sent"],
+            sum(flow["rejected"].values()),
+            flow["rates"]["received_per_s"],
+            escaped(flow["last_error"] or "-", 60),
+        ]
+        for kind, each in flows.items()
+        for flow in each
+    ]
+    if rows:
+        parts.append(table(["FLOW", "KIND", "STATE", "RECEIVED", "SENT", "REJECTED", "PER S", "LAST ERROR"], rows))
+    if lag:
+        parts.append(
+            table(
+                ["GROUP", "TOPIC", "PARTITIONS", "LAG"],
+                [
+                    [group, topic, len(positions), total_lag(positions)]
+                    for group, topics in lag.items()
+                    for topic, positions in topics.items()
+                ],
+            )
+        )
+    if found:
+        parts.append("\n".join(["Problems:", *(f"  {escaped(problem)}" for problem in found)]))
+    else:
+        parts.append("All is well.")
+    return "\n\n".join(parts)
