@@ -85,7 +85,7 @@ class Brokers:
         self.servers = list(servers)
         self.timeout_s = timeout_s
         self._connection = dict(connection or {})
-        self._admin: AIOKafkaAdminClient | None = None
+        self._admin: Any = None
         self._consumer: Any = None
         self._starting = asyncio.Lock()
 
@@ -236,7 +236,6 @@ class Brokers:
 
     async def _topics(self) -> dict[str, list[int]]:
         # Asked for all topics: asking for one by name would create it on brokers that create topics by themselves.
-        assert self._admin is not None
         found = await self._admin.describe_topics()
         return {topic["topic"]: sorted(p["partition"] for p in topic["partitions"]) for topic in found}
 
@@ -251,12 +250,10 @@ class Brokers:
         return {tp.partition: offset for tp, offset in offsets.items()}
 
     async def _committed(self, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
-        assert self._admin is not None
         found = await self._retried(lambda: self._admin.list_consumer_group_offsets(group))
         return {tp: at for tp, at in found.items() if at.offset != NO_OFFSET}
 
     async def _group(self, name: str) -> Group:
-        assert self._admin is not None
         (response,) = await self._retried(lambda: self._admin.describe_consumer_groups([name]))
         code, _, state, _, _, members = response.groups[0][:6]
         if code:

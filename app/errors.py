@@ -4,6 +4,8 @@ AppError
 ├── BrokersUnavailable   retriable: no answer in time; operator: is SLUICE_BROKER right, is Kafka up?
 ├── TopicMissing         fatal: the topic does not exist yet; operator: start a worker, it creates its topics
 ├── GroupRunning         fatal: offsets of a group that has members can't be set; operator: stop its workers
+├── RootInUse            fatal: a replay's root holds something else already; operator: give it another root
+├── RecordsGone          fatal: Kafka no longer has what a replay would read next; operator: begin another one
 └── BadRequest           fatal: a parameter of a request or a command is not what it must be
 """
 
@@ -34,6 +36,18 @@ class GroupRunning(AppError):
     """The consumer group has members, so that its offsets are theirs to set."""
 
     reason = "group_running"
+
+
+class RootInUse(AppError):
+    """The root that a replay should write into is the history, or holds one, or holds another replay."""
+
+    reason = "root_in_use"
+
+
+class RecordsGone(AppError):
+    """Retention took records that a replay, begun earlier, had still to read. What it has written is right."""
+
+    reason = "records_gone"
 
 
 class BadRequest(AppError):

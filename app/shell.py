@@ -31,6 +31,7 @@ class ShellCommand(AppCommand):
 
     abstract: ClassVar[bool] = True
     services: ClassVar[Services]
+    as_json: bool = False  # whether --json was given, before or after the command's name
 
     async def answer(self, **options: Any) -> int:
         """What the command does."""

@@ -35,39 +35,53 @@ def register(app: Any, services: Services) -> None:
 
 
 def _register_windows(app: Any, services: Services) -> None:
-    kept = {"window_s": services.settings.window_s, "retention_s": services.settings.retention_s}
+    window_s, retention_s = services.settings.window_s, services.settings.retention_s
     business = {route.name: route for route in services.routes.business}
-
-    def answer(query: Query, windows: list[dict[str, Any]]) -> Answer:
-        return json_answer({"window_s": kept["window_s"], "step_s": query.step(kept["window_s"]), "windows": windows})
 
     @page(app, "/api/access", "access")
     async def access(request: Request) -> Answer:
         """Requests, bytes, statuses and latencies by window and service (`by=none`: of all together)."""
         query = Query(request)
-        span = _span(query, kept["window_s"])
-        names = {"service": query.text("service"), "host": query.text("host")}
-        by_service = query.choice("by", ACCESS_BY, "service") == "service"
-        return answer(
-            query,
-            await _in_thread(
-                lambda: access_windows(services.readers(), by_service=by_service, **kept, **names, **span)
-            ),
+        start_s, end_s = query.span()
+        step_s = query.step(window_s)
+        service, host = query.text("service"), query.text("host")
+        by_service = query.choice("by", ACCESS_BY, ACCESS_BY[0]) == "service"
+        windows = await _in_thread(
+            lambda: access_windows(
+                services.readers(),
+                window_s=window_s,
+                retention_s=retention_s,
+                service=service,
+                host=host,
+                start_s=start_s,
+                end_s=end_s,
+                step_s=step_s,
+                by_service=by_service,
+            )
         )
+        return json_answer({"window_s": window_s, "step_s": step_s, "windows": windows})
 
     @page(app, "/api/access/top", "access_top")
     async def top(request: Request) -> Answer:
         """The most requested, the slowest and the most failing paths of a span."""
         query = Query(request)
-        start, end = query.span()
-        options = {
-            "by": query.choice("by", TOP_BY, TOP_BY[0]),
-            "n": query.integer("n", TOP_DEFAULT, 1, TOP_MAX),
-            "service": query.text("service"),
-            "start_s": start,
-            "end_s": end,
-        }
-        return json_answer(await _in_thread(lambda: access_top(services.readers(), **kept, **options)))
+        start_s, end_s = query.span()
+        by = query.choice("by", TOP_BY, TOP_BY[0])
+        n = query.integer("n", TOP_DEFAULT, 1, TOP_MAX)
+        service = query.text("service")
+        found = await _in_thread(
+            lambda: access_top(
+                services.readers(),
+                window_s=window_s,
+                retention_s=retention_s,
+                by=by,
+                n=n,
+                service=service,
+                start_s=start_s,
+                end_s=end_s,
+            )
+        )
+        return json_answer(found)
 
     @page(app, "/api/business/{route}", "business")
     async def business_log(request: Request) -> Answer:
@@ -77,8 +91,20 @@ def _register_windows(app: Any, services: Services) -> None:
             known = ", ".join(business) or "none"
             return json_answer({"error": f"there is no business route of this name; routes: {known}"}, 404)
         query = Query(request)
-        span = _span(query, kept["window_s"])
-        return answer(query, await _in_thread(lambda: business_windows(services.readers(), route, **kept, **span)))
+        start_s, end_s = query.span()
+        step_s = query.step(window_s)
+        windows = await _in_thread(
+            lambda: business_windows(
+                services.readers(),
+                route,
+                window_s=window_s,
+                retention_s=retention_s,
+                start_s=start_s,
+                end_s=end_s,
+                step_s=step_s,
+            )
+        )
+        return json_answer({"window_s": window_s, "step_s": step_s, "windows": windows})
 
 
 def _register_cluster(app: Any, services: Services) -> None:
@@ -112,11 +138,6 @@ def _register_cluster(app: Any, services: Services) -> None:
         """The newest records that should have been parsed and could not be, newest first."""
         n = Query(request).integer("n", DEAD_LETTERS_DEFAULT, 1, DEAD_LETTERS_MAX)
         return json_answer(await asked(n).get())
-
-
-def _span(query: Query, window_s: int) -> dict[str, int | None]:
-    start, end = query.span()
-    return {"start_s": start, "end_s": end, "step_s": query.step(window_s)}
 
 
 async def _in_thread(query: Callable[[], T]) -> T:

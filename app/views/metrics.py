@@ -23,7 +23,7 @@ STATES = ("starting", "running", "recovering", "backing off", "stopped", "failed
 
 
 def register(app: Any, services: Services) -> None:
-    """Add the view. A scrape asks the brokers for the lag; while they are away there is none, rather than an old one."""
+    """Add the view. A scrape asks the brokers for the lag; while they are away there is none, not an old one."""
     registry = CollectorRegistry(auto_describe=False)
     collector = SluiceCollector(services)
     registry.register(collector)
