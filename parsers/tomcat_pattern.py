@@ -9,6 +9,9 @@ NAMED_PATTERNS: Final = {
     "combined": '%h %l %u %t "%r" %s %b "%{Referer}i" "%{User-Agent}i"',
 }
 
+# Stands for %% in a Text: releases up to 11.0.15 at least write ???%??? for it. No decoded line has a lone surrogate.
+PERCENT: Final = "\ud804"
+
 _BARE: Final = frozenset("aAbBDFhHIlmpqrsStTuUvX")
 _WITH_ARGUMENT: Final = frozenset("aciLoprstT")
 _ARGUMENTS: Final = {
@@ -30,7 +33,7 @@ class Code(NamedTuple):
 
 
 class Text(NamedTuple):
-    """What stands between codes; Tomcat writes it as it is."""
+    """What stands between codes; Tomcat writes it as it is, and PERCENT as a % or with question marks round it."""
 
     text: str
 
@@ -57,7 +60,7 @@ def read_pattern(pattern: str, tomcat: float) -> list[Code | Text]:
             break
         text += pattern[at:percent]
         if pattern[percent : percent + 2] == "%%":
-            text += "%"
+            text += PERCENT
             at = percent + 2
             continue
         code, at = _read_code(pattern, percent, tomcat)

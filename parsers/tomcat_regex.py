@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from parsers.escapes import hide_escapes
 from parsers.tomcat_dates import Instant
 from parsers.tomcat_fields import ROLES, Field, describe_fields
-from parsers.tomcat_pattern import Code, Text, read_pattern, refuse
+from parsers.tomcat_pattern import PERCENT, Code, Text, read_pattern, refuse
 
 _END: Final = r"[ \t\r\n]*\Z"  # a carriage return or blanks at the end of a line belong to nobody
 _REQUEST_ROLES: Final = ("method", "path", "query", "protocol", "request")
@@ -96,14 +96,16 @@ class _Line:
         found = []
         for index, field in enumerate(self._fields):
             self._refuse_unclear(index)
-            found.append(_Piece(re.escape(self._before[index]), ()))
+            found.append(_Piece(_literal(self._before[index]), ()))
             found.append(self._piece(index, field))
-        found.append(_Piece(re.escape(self._before[-1]) + _END, ()))
+        found.append(_Piece(_literal(self._before[-1]) + _END, ()))
         return found
 
     def ends(self) -> str:
         text = self._before[-1]
-        return text[-1] if text else "0123456789-" if self._fields[-1].extent == "number" else ""
+        if text:
+            return "%?" if text[-1] == PERCENT else text[-1]
+        return "0123456789-" if self._fields[-1].extent == "number" else ""  # %T's fraction ends in a digit too
 
     def _piece(self, index: int, field: Field) -> _Piece:
         if field.extent == "request" and field.role:
@@ -132,7 +134,7 @@ class _Line:
         if not character:
             return r"[^ \t\r\n]+" if field.extent == "word" else r"(?:.*[^ \t\r\n]|)"
         if field.extent == "word" and character == " ":
-            return "[^ ]+"
+            return "[^ ]*" if field.code.letter == "H" else "[^ ]+"  # HTTP/0.9 has no protocol
         stop = re.escape(character)
         allowed = f"[^{stop} ]*" if field.extent == "word" else f"[^{stop}]*"
         rest = self._follows(index)
@@ -148,12 +150,12 @@ class _Line:
         """The character that ends field `index`; empty at the end of the line."""
         text = self._before[index + 1]
         if text:
-            return text[0]
+            return "%" if text[0] == PERCENT else text[0]
         return self._fields[index + 1].opens if index + 1 < len(self._fields) else ""
 
     def _follows(self, index: int) -> str:
         """What comes after field `index` and the character that ends it, as far as its length is bounded."""
-        regex = re.escape(self._before[index + 1][1:])
+        regex = _literal(self._before[index + 1][1:])
         for after in range(index + 1, len(self._fields)):
             field = self._fields[after]
             if field.peek is None:
@@ -163,7 +165,7 @@ class _Line:
             regex += field.peek[len(re.escape(field.opens)) :] if opened else field.peek
             if field.extent not in ("fixed", "number"):
                 return regex
-            regex += re.escape(self._before[after + 1])
+            regex += _literal(self._before[after + 1])
         return regex + _END
 
     def _joins_path(self, index: int) -> bool:
@@ -182,3 +184,7 @@ class _Line:
         if left.extent == "number" and right.extent == "fixed" and right.code.letter in "tX":
             return
         refuse(right.code, f"its value can't be told from that of %{left.code.letter} before it; put text between them")
+
+
+def _literal(text: str) -> str:
+    return re.escape(text).replace(PERCENT, r"(?:%|\?{3}%\?{3})")
