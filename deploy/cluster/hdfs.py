@@ -88,6 +88,11 @@ class Hdfs:
         for process in (self._datanode, self._namenode):
             process.stop()
 
+    def kill(self) -> None:
+        """SIGKILL both."""
+        self._datanode.kill()
+        self._namenode.kill()
+
     def kill_namenode(self) -> None:
         """SIGKILL the NameNode."""
         self._namenode.kill()

@@ -154,6 +154,12 @@ class ServiceProcess:
             os.kill(self.pid, signal.SIGTERM)
             os.kill(self.pid, signal.SIGCONT)  # a suspended process would never see it
 
+    def wait_ended(self, deadline_s: float) -> int:
+        """Wait for it to end by itself and return its exit status. Raises: subprocess.TimeoutExpired."""
+        if self._child is None:
+            raise ClusterError(f"{self.name} was never started")
+        return self._child.wait(deadline_s)
+
     def kill(self) -> None:
         """SIGKILL; returns when it is gone."""
         if self._child is not None:
