@@ -141,7 +141,6 @@ class HistoryHandler:
     async def _commit(self) -> int | None:
         assert self._writer is not None
         records = self._writer.buffered_records
-        began = time.monotonic()
         try:
             durable = await self._writer.commit()
         except SinkError as exc:
@@ -149,13 +148,6 @@ class HistoryHandler:
         if records:
             self._flow.sent += records
             self._flow.last_event_at_ms = int(time.time() * 1000)
-            log.info(
-                "History committed %s records=%d next_offset=%s seconds=%.2f",
-                self._where,
-                records,
-                durable,
-                time.monotonic() - began,
-            )
         return durable
 
     def _told(self, exc: SinkError) -> SinkError:

@@ -1,6 +1,6 @@
 """Brings the parts of a worker up once Kafka answers, and down in the order in which nothing is lost.
 
-Start: producer of the sources (connects by itself) -> brokers answer -> topics -> local state -> monitor -> history.
+Start: brokers answer -> topics -> sources' producer -> reports to other workers -> local state -> monitor -> history.
 Stop: sources and their producer drain; then the consumer groups, each finishing its lanes; then the local state.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from mode import Service
+from mode.services import ServiceT
 
 from app.health import Check
 from streaming.app import BatchApp
@@ -37,6 +38,8 @@ class Producer(Protocol):
 
 class WindowState(Service):
     """The windows' local copies, followed for the partitions of others. Closed last, when no lane writes any more."""
+
+    mundane_level = "debug"
 
     def __init__(self, open_store: Callable[[], Store], new_follower: Callable[[Store, int], Follower]) -> None:
         super().__init__()
@@ -64,6 +67,8 @@ class WindowState(Service):
 class Pipeline(Service):
     """Everything of a worker behind the web. `new_apps` builds the consumer groups' applications for this worker."""
 
+    mundane_level = "debug"
+
     def __init__(
         self,
         *,
@@ -72,6 +77,7 @@ class Pipeline(Service):
         producer: Producer | None,
         state: WindowState,
         raw_log: str,
+        reporting: Sequence[ServiceT],
         new_apps: Callable[[Follower], Sequence[BatchApp]],
     ) -> None:
         super().__init__()
@@ -79,25 +85,25 @@ class Pipeline(Service):
         self._specs = specs
         self._producer = producer
         self._raw_log = raw_log
+        self._reporting = reporting
         self._new_apps = new_apps
-        self.state = state
+        self.windows = state
         self.apps: list[BatchApp] = []
         self._waiting_for: str | None = "brokers"
-
-    async def on_start(self) -> None:
-        """Start what needs no broker."""
-        if self._producer is not None:
-            await self._producer.start()
 
     @Service.task
     async def _bring_up(self) -> None:
         partitions = await self._ensure_topics()
         if self.should_stop:
             return
+        if self._producer is not None:
+            await self._producer.start()
+        for service in self._reporting:
+            await self.add_runtime_dependency(service)
         self._waiting_for = "local state"
-        await self.add_runtime_dependency(self.state)
+        await self.add_runtime_dependency(self.windows)
         try:
-            follower = await self.state.open(partitions[self._raw_log])
+            follower = await self.windows.open(partitions[self._raw_log])
         except StoreLocked as exc:
             log.error("%s", exc)
             self._waiting_for = str(exc)
@@ -141,7 +147,7 @@ class Pipeline(Service):
             problems = [] if app.assigned else ["waiting for the group to assign partitions"]
             problems += [problem for lanes in app.lane_groups for problem in lanes.problems()]
             checks.append(Check(app.conf.id, not problems, "; ".join(problems[:8])))
-        follower = self.state.follower
+        follower = self.windows.follower
         if follower is not None:
             checks.append(
                 Check("tables", follower.caught_up, "" if follower.caught_up else "recovering from the changelog")

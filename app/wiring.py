@@ -72,7 +72,7 @@ def build_or_exit() -> WebApp:
 def build(settings: Settings, routes: Routes) -> WebApp:
     """Everything a worker and the shell consist of."""
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    app = WebApp(settings.app_id, data_dir=settings.data_dir)
+    app = WebApp(settings.app_id, broker=settings.bootstrap_servers)
     monitor_flows = {
         route.topic: Flow(route.topic, "route") for route in (routes.access_log, *routes.business) if route
     }
@@ -112,14 +112,6 @@ def build(settings: Settings, routes: Routes) -> WebApp:
             apps.append(history_app(settings, brokers, history_flow))
         return apps
 
-    pipeline = Pipeline(
-        servers=settings.bootstrap_servers,
-        specs=topic_specs(settings, routes),
-        producer=producer,
-        state=state,
-        raw_log=RAW_LOG,
-        new_apps=new_apps,
-    )
     groups = {f"{settings.app_id}-monitor": [RAW_LOG], f"{settings.app_id}-history": [RAW_LOG]}
     worker, started_at_ms = new_worker_id(), int(time.time() * 1000)
 
@@ -140,7 +132,16 @@ def build(settings: Settings, routes: Routes) -> WebApp:
         )
 
     heartbeat = Heartbeat(settings.bootstrap_servers, workers_topic(settings.app_id), report)
-    cluster = Cluster(brokers, workers_topic(settings.app_id), lambda: heartbeat.latest)
+    cluster = Cluster(brokers, workers_topic(settings.app_id), lambda: heartbeat.latest or heartbeat.report())
+    pipeline = Pipeline(
+        servers=settings.bootstrap_servers,
+        specs=topic_specs(settings, routes),
+        producer=producer,
+        state=state,
+        raw_log=RAW_LOG,
+        reporting=[heartbeat, cluster],
+        new_apps=new_apps,
+    )
 
     def readers() -> Sequence[Reader]:
         store = state.store
@@ -161,14 +162,14 @@ def build(settings: Settings, routes: Routes) -> WebApp:
         view.register(app, services)
     for command in COMMANDS:
         command.register(app, services)
-    app.services += [pipeline, heartbeat, cluster]
+    app.services.append(pipeline)
     return app
 
 
 def monitor_app(settings: Settings, routes: Routes, follower: Follower, flows: dict[str, Flow]) -> BatchApp:
     """The group `<id>-monitor`: raw-log parsed, routed and windowed, exactly once."""
     group = f"{settings.app_id}-monitor"
-    app = BatchApp(group, broker=settings.bootstrap_servers, data_dir=settings.data_dir)
+    app = BatchApp(group, broker=settings.bootstrap_servers)
     monitored: list[AccessLog | BusinessLog] = [BusinessLog(route) for route in routes.business]
     if routes.access_log is not None:
         monitored.insert(0, AccessLog(routes.access_log))
@@ -208,7 +209,7 @@ def monitor_app(settings: Settings, routes: Routes, follower: Follower, flows: d
 def history_app(settings: Settings, brokers: Brokers, flow: Flow) -> BatchApp:
     """The group `<id>-history`: every record of raw-log into exactly one committed file."""
     group = f"{settings.app_id}-history"
-    app = BatchApp(group, broker=settings.bootstrap_servers, data_dir=settings.data_dir)
+    app = BatchApp(group, broker=settings.bootstrap_servers)
     parts = HistoryParts(settings, brokers, group)
     app.lane_agent(
         "history",

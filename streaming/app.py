@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import faust
@@ -47,8 +46,9 @@ class BatchApp(faust.App):
     """
 
     BootStrategy = BatchBoot
+    mundane_level = "debug"
 
-    def __init__(self, group: str, *, broker: Sequence[str], data_dir: Path, max_poll_records: int = 4000) -> None:
+    def __init__(self, group: str, *, broker: Sequence[str], max_poll_records: int = 4000) -> None:
         self.batched: dict[str, BatchTopic] = {}
         self.lane_groups: list[Lanes] = []
         self.bootstrap_servers = list(broker)
@@ -56,7 +56,6 @@ class BatchApp(faust.App):
             group,
             broker=[URL(f"kafka://{address}") for address in broker],
             autodiscover=False,
-            datadir=str(data_dir / "faust"),
             store="memory://",
             web_enabled=False,
             topic_disable_leader=True,
@@ -107,6 +106,9 @@ class BatchApp(faust.App):
     async def _lanes_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
         for lanes in self.lane_groups:
             await lanes.on_revoked(revoked)
+
+    async def on_first_start(self) -> None:
+        """Make none of Faust's data directories: the state is elsewhere."""
 
     async def on_stop(self) -> None:
         """Stop fetching, let every lane finish and commit, then let Faust stop the rest."""

@@ -110,6 +110,8 @@ class Follower(Service):
     At any moment a partition's store has one writer: this service, or the lane that called `release`.
     """
 
+    mundane_level = "debug"
+
     def __init__(self, bootstrap_servers: Sequence[str], topic: str, partitions: int, store: Store) -> None:
         super().__init__()
         self._bootstrap_servers = list(bootstrap_servers)

@@ -39,6 +39,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
     """The thread in which aiokafka runs; heartbeats go on there while the application's loop is busy."""
 
     app: BatchApp
+    mundane_level = "debug"
 
     async def on_start(self) -> None:
         """Connect; a broker that is away is waited for, and said once a try."""
@@ -116,6 +117,7 @@ class BatchConsumer(Consumer):
     """
 
     app: BatchApp
+    mundane_level = "debug"
     _thread: BatchConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

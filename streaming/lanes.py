@@ -199,6 +199,8 @@ class Lanes(Service):
     again by the next owner.
     """
 
+    mundane_level = "debug"
+
     def __init__(self, app: Any, topic: str, handler_factory: HandlerFactory, *, close_within_s: float) -> None:
         super().__init__()
         self.app = app

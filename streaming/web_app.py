@@ -7,19 +7,23 @@ up, and says what is missing, while there is no broker.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
 from mode.services import ServiceT
+from yarl import URL
 
 from streaming.web import Web
 
 OUR_PACKAGES = ("app", "agents", "tables", "config", "streaming", "parsers", "sources", "sinks", "telemetry")
 NOISY_PACKAGES = ("faust", "mode", "aiokafka", "asyncio", "hdfs", "urllib3")
+
+
+WEB_HOST = "127.0.0.1"  # open to others only where `--web-host` says so
+WEB_PORT = 6066
 
 
 class WebBoot(BootStrategy):
@@ -53,21 +57,28 @@ class Worker(faust.Worker):
 class WebApp(faust.App):
     """The application that `faust -A app` finds. `services` start after the web, in order."""
 
+    mundane_level = "debug"
+
     BootStrategy = WebBoot
 
-    def __init__(self, app_id: str, *, data_dir: Path, **options: Any) -> None:
+    def __init__(self, app_id: str, *, broker: Sequence[str], **options: Any) -> None:
         self.services: list[ServiceT] = []
         super().__init__(
             app_id,
+            broker=[URL(f"kafka://{address}") for address in broker],
             autodiscover=False,
-            datadir=str(data_dir / "faust"),
             store="memory://",
             cache="memory://",
+            web_host=WEB_HOST,
+            web_port=WEB_PORT,
             topic_disable_leader=True,
             topic_allow_declare=False,
             Worker=Worker,
             **options,
         )
+
+    async def on_first_start(self) -> None:
+        """Make none of Faust's data directories: the state is elsewhere."""
 
     def _new_web(self) -> Web:
         return Web(self)
