@@ -36,9 +36,22 @@ class Writer(Protocol):
 class Bounds(Protocol):
     """What Kafka has of a partition, and what the group has committed."""
 
-    begin: int
-    end: int
-    committed: int | None
+    @property
+    def begin(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def committed(self) -> int | None: ...
+
+
+class OffsetsAhead(SinkError):
+    """The history has offsets that Kafka has not given yet: another cluster's history, or a topic created anew."""
+
+    retriable = False
+    reason = "offsets_ahead"
+
+
+STOPPING = (HistoryGap, HistoryDamaged, OffsetsAhead)  # only an operator can go on from these
 
 
 class WriterLost(SinkError):
@@ -68,6 +81,7 @@ class HistoryHandler:
         bounds: Callable[[int], Awaitable[Bounds]],
         flow: Flow,
     ) -> None:
+        self._topic = topic
         self._where = f"{topic}[{partition}]"
         self._partition = partition
         self._new_writer = new_writer
@@ -78,7 +92,10 @@ class HistoryHandler:
     async def open(self) -> int:
         """Complete what a former owner began. Returns the offset after the last committed one. Raises HistoryGap."""
         writer = self._writer = self._new_writer(self._partition)
-        written = await writer.recover()
+        try:
+            written = await writer.recover()
+        except SinkError as exc:
+            raise self._told(exc) from exc
         kafka = await self._bounds(self._partition)
         start = written
         if start is None:
@@ -92,14 +109,13 @@ class HistoryHandler:
                 kafka.committed,
             )
         if start < kafka.begin:
-            raise HistoryGap(
-                f"{self._where}: offsets {start} to {kafka.begin - 1} are gone from Kafka before they were written; "
-                f"`faust -A app verify` shows what is there"
-            )
+            raise self._told(HistoryGap(self._topic, self._partition, start, kafka.begin))
         if start > kafka.end:
-            raise HistoryGap(
-                f"{self._where}: the history ends at offset {start - 1}, but Kafka ends at {kafka.end - 1}: "
-                f"the topic was created anew, or this is another cluster's history"
+            raise self._told(
+                OffsetsAhead(
+                    f"{self._where}: the history ends at offset {start - 1}, but Kafka at {kafka.end - 1}: the topic "
+                    f"was created anew or lost its end, or SLUICE_HISTORY is another cluster's; give it another root"
+                )
             )
         self._flow.state = "running"
         log.info("History goes on %s at offset=%d end=%d", self._where, start, kafka.end)
@@ -153,7 +169,7 @@ class HistoryHandler:
     def _told(self, exc: SinkError) -> SinkError:
         """Note the error where an operator looks, and say whether the lane may start over."""
         self._flow.error(f"{self._where}: {exc}")
-        self._flow.state = "failed" if isinstance(exc, HistoryGap | HistoryDamaged) else "backing off"
-        if exc.retriable or isinstance(exc, HistoryGap | HistoryDamaged):
+        self._flow.state = "failed" if isinstance(exc, STOPPING) else "backing off"
+        if exc.retriable or isinstance(exc, STOPPING):
             return exc
         return WriterLost(f"{self._where}: {type(exc).__name__}: {exc}")

@@ -22,7 +22,7 @@ def open_storage(location: HistoryLocation) -> Storage:
     """The storage that a history location names; connects at its first use."""
     if location.is_local:
         return LocalStorage(location.directory)
-    return WebHdfsStorage(location.urls, location.path, user=location.user)
+    return WebHdfsStorage(list(location.urls), location.path, user=location.user)
 
 
 class HistoryParts:

@@ -33,28 +33,22 @@ INLINE_RECORDS = 50  # fewer are not worth the way to a thread
 LINGER_S = 0.05  # a transaction costs a broker about 26 ms: small batches are collected
 
 
-class Forward(Protocol):
-    """A record for another topic, made of one input record; goes to the same partition number."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    timestamp_ms: int
-    headers: list[tuple[str, bytes]]
-
-
 class Outcome(Protocol):
-    """What processing a batch asks to be committed."""
+    """What processing a batch asks to be committed: rows for other topics, and changes of the state (None deletes)."""
 
-    forwards: Sequence[Any]
-    changes: dict[bytes, bytes | None]
+    @property
+    def forwards(self) -> Sequence[Any]: ...
+    @property
+    def changes(self) -> dict[bytes, bytes | None]: ...
 
 
 class Rewind(Protocol):
     """Where a rebuild has to start, and what of the state goes first."""
 
-    start_offset: int
-    changes: dict[bytes, bytes | None]
+    @property
+    def start_offset(self) -> int: ...
+    @property
+    def changes(self) -> dict[bytes, bytes | None]: ...
 
 
 O_co = TypeVar("O_co", bound=Any, covariant=True)
