@@ -27,7 +27,8 @@ from app.errors import BrokersUnavailable, GroupRunning, TopicMissing
 T = TypeVar("T")
 
 NO_OFFSET = -1  # what a broker says for "nothing committed"
-IDLE_STATES = ("Empty", "Dead")  # group states that have no member
+DEAD = "Dead"  # a group that there is not, or not any more
+IDLE_STATES = ("Empty", DEAD)  # group states that have no member
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class Brokers:
         Read in that order, so that `end` is never behind a commit that was seen.
         """
         committed = await self.committed(group, topic)
-        begins, ends = await asyncio.gather(self.beginnings(topic), self.ends(topic))
+        begins, ends = await all_of(self.beginnings(topic), self.ends(topic))
         return {
             partition: Position(
                 committed=committed[partition].offset if partition in committed else None,
@@ -255,7 +256,10 @@ class Brokers:
 
     async def _group(self, name: str) -> Group:
         (response,) = await self._retried(lambda: self._admin.describe_consumer_groups([name]))
-        code, _, state, _, _, members = response.groups[0][:6]
+        code, told, state, _, _, members = response.groups[0][:6]
+        if told != name:
+            # The embedded broker's answer about a group that it does not know has its fields shifted.
+            return Group(name, DEAD)
         if code:
             raise for_code(code)(f"group {name}")
         return Group(name, state, [_member(*member) for member in members])
@@ -279,6 +283,15 @@ class Brokers:
                 if not exc.retriable:
                     raise
                 await asyncio.sleep(0.1)
+
+
+async def all_of(*questions: Awaitable[T]) -> list[T]:
+    """The answers of questions asked at the same time; the first failure, once none is under way any more."""
+    answers = await asyncio.gather(*questions, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers  # type: ignore[return-value]
 
 
 async def stopped(stopping: Awaitable[None], within_s: float = 0.5) -> None:

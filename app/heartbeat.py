@@ -136,6 +136,7 @@ class Heartbeat(Service):
         self._producer: AIOKafkaProducer | None = None
         self._sending = asyncio.Lock()
         self._failing = False
+        self._topic_seen = False
         self.latest: WorkerReport | None = None  # newest report, whether Kafka took it or not
 
     @Service.task
@@ -188,7 +189,12 @@ class Heartbeat(Service):
                 await producer.stop()
                 raise
             self._producer = producer
-        await self._producer.send_and_wait(self._topic, value, key=key, partition=0)
+        if not self._topic_seen:
+            # Not before it is there: some brokers would create it by themselves, with a configuration of their own.
+            cluster = await self._producer.client.fetch_all_metadata()
+            self._topic_seen = self._topic in cluster.topics()
+        if self._topic_seen:
+            await self._producer.send_and_wait(self._topic, value, key=key, partition=0)
 
     async def _drop_producer(self) -> None:
         producer, self._producer = self._producer, None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.brokers import Brokers, Position
+from app.brokers import Brokers, Position, all_of
 from app.fresh import Fresh
 
 MAX_AGE_S = 1.0  # many open dashboards ask the brokers once a second
@@ -38,7 +37,7 @@ class LagWatch:
 
     async def _ask(self) -> Lag:
         pairs = [(group, topic) for group, topics in self._topics_of.items() for topic in topics]
-        found = await asyncio.gather(*(self._brokers.positions(group, topic) for group, topic in pairs))
+        found = await all_of(*(self._brokers.positions(group, topic) for group, topic in pairs))
         answer: dict[str, dict[str, dict[int, Position]]] = {group: {} for group in self._topics_of}
         for (group, topic), positions in zip(pairs, found, strict=True):
             answer[group][topic] = positions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,7 @@ from app.services import Services
 from telemetry.flow import Flow
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LAG_WITHIN_S = 2.5  # of the ten seconds that Prometheus waits for a scrape
 FLOW = ["flow", "kind"]
 STATES = ("starting", "running", "recovering", "backing off", "stopped", "failed")
 
@@ -33,8 +35,8 @@ def register(app: Any, services: Services) -> None:
     async def metrics(_request: Request) -> Answer:
         """Counters since this worker's start, the lag of the groups, and the process's use of memory, files and CPU."""
         collector.lag = None
-        with suppress(AppError):
-            collector.lag = await services.lag.get()
+        with suppress(AppError, asyncio.TimeoutError):
+            collector.lag = await asyncio.wait_for(services.lag.get(), LAG_WITHIN_S)
         return Answer(generate_latest(registry), CONTENT_TYPE)
 
 

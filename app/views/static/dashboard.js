@@ -71,6 +71,11 @@ function span(seconds) {
   return seconds >= 120 ? `${Math.round(seconds / 60)} min` : `${seconds} s`;
 }
 
+// Control characters and marks that turn text around, as one can see them.
+function visible(text) {
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (c) => `\\x${c.codePointAt(0).toString(16).padStart(2, "0")}`);
+}
+
 const serverNow = () => Date.now() + skewMs;
 
 // A table: columns are [title, kind, cell]; kind is a class ("n" for numbers). `cell` gives text or a node.
@@ -158,6 +163,9 @@ function latencyChart(windows, from, to) {
       before = window.start;
     }
     svg.append(drawn("path", { class: p, d: path }));
+  }
+  if (windows.length && !timed.length) {
+    svg.append(drawn("text", { x: x((from + to) / 2), y: y(most / 2) - 8, "text-anchor": "middle" }, "no latencies: the access log's pattern has neither %D nor %T"));
   }
 }
 
@@ -316,7 +324,7 @@ function showLetters(letters) {
             "article",
             {},
             element("p", {}, element("b", {}, letter.reason), element("span", {}, letter.error), element("span", { class: "quiet" }, `${ago(letter.ts)} · raw-log ${letter.raw}`)),
-            element("pre", {}, letter.truncated ? `${body}…` : body),
+            element("pre", {}, visible(letter.truncated ? `${body}…` : body)),
           );
         })
       : [element("p", { class: "quiet" }, "None: every line that should be understood was.")]),
