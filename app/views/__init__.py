@@ -1,0 +1,1 @@
+"""What the web server answers: one file a group of paths."""
