@@ -22,7 +22,7 @@ RETENTION_S = 60
 EPOCH_MS = 1_800_000_000_000  # a whole window
 PATTERN = '%h %l %u %t "%r" %s %b %D'
 
-ACCESS = AccessLogRoute((PATTERN,), 10.1)
+ACCESS = AccessLogRoute((PATTERN, "common"), 10.1)
 ORDERS = BusinessRoute(
     name="orders",
     logger="order*",
@@ -71,10 +71,10 @@ def business_headers(logger: str = "orders", host: str = "web-1") -> tuple[tuple
 def access_line(
     at_ms: int, path: str = "/", status: int = 200, size: int = 100, duration_ms: float | None = 12.5
 ) -> bytes:
-    """A line as Tomcat 10.1 writes it by PATTERN; seconds are all the time it has."""
+    """A line as Tomcat 10.1 writes it by PATTERN, by `common` without a duration; its time is in seconds."""
     stamp = strftime("%d/%b/%Y:%H:%M:%S +0000", gmtime(at_ms // 1000))
-    took = "-" if duration_ms is None else str(round(duration_ms * 1000))
-    return f'10.0.0.1 - - [{stamp}] "GET {path} HTTP/1.1" {status} {size} {took}'.encode()
+    took = "" if duration_ms is None else f" {round(duration_ms * 1000)}"
+    return f'10.0.0.1 - - [{stamp}] "GET {path} HTTP/1.1" {status} {size}{took}'.encode()
 
 
 def business_line(at_ms: int, **fields: Any) -> bytes:
@@ -144,7 +144,7 @@ class Model:
             if start_s is not None:
                 self.requests[start_s, headers["service"], headers["host"]] += 1
                 self.bytes[start_s] += int(line["size"])
-                if line["took"] != "-":
+                if line["took"] is not None:
                     self.durations.setdefault(start_s, []).append(int(line["took"]) / 1000)
         elif headers["type"] == "business":
             fields = json.loads(record.value or b"")
@@ -165,4 +165,4 @@ class Model:
         return start_s
 
 
-_LINE = re.compile(r'\S+ - - \[(?P<time>\S+) \+0000\] "GET \S+ HTTP/1.1" \d+ (?P<size>\d+) (?P<took>\S+)')
+_LINE = re.compile(r'\S+ - - \[(?P<time>\S+) \+0000\] "GET \S+ HTTP/1.1" \d+ (?P<size>\d+)(?: (?P<took>\d+))?')
