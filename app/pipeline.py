@@ -117,6 +117,23 @@ class Pipeline(Service):
             self.apps.append(app)
             await self.add_runtime_dependency(app)
 
+    @Service.task
+    async def _say_readiness(self) -> None:
+        """Log when the worker gets ready, and when and why it is not any more."""
+        said: str | None = None
+        while not self.should_stop:
+            reasons = "; ".join(f"{check.name}: {check.detail}" for check in self.checks() if not check.ok)
+            if said is None and not reasons:
+                log.info("Ready: %s", self.partitions() or "no partitions to look after")
+                said = ""
+            elif said is not None and bool(reasons) != bool(said):
+                if reasons:
+                    log.warning("Not ready: %s", reasons)
+                else:
+                    log.info("Ready again")
+                said = reasons
+            await self.sleep(0.5)
+
     async def _ensure_topics(self) -> dict[str, int]:
         attempt = 0
         while not self.should_stop:

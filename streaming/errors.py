@@ -5,7 +5,9 @@ StreamError
 ├── TransactionFailed    retriable: aborted, or the outcome is unknown; the lane reopens and settles it
 ├── Fenced               retriable: another worker owns the partition now; the lane reopens if still assigned
 ├── OffsetsGone          fatal for the partition: Kafka no longer has the next offset; operator: see the message
-└── StoreLocked          fatal: another process uses the same data directory
+└── CannotStart          fatal for the worker: something on this machine is not as it must be; said in one line
+    ├── StoreLocked      another process uses the same data directory
+    └── PortTaken        another process listens on the web's port
 """
 
 from __future__ import annotations
@@ -45,8 +47,20 @@ class OffsetsGone(StreamError):
     reason = "offsets_gone"
 
 
-class StoreLocked(StreamError):
-    """Another process has the state directory open."""
+class CannotStart(StreamError):
+    """The worker ends with exit status 1 and this one line: there is nothing in a traceback for the operator."""
 
     retriable = False
+    reason = "cannot_start"
+
+
+class StoreLocked(CannotStart):
+    """Another process has the state directory open."""
+
     reason = "store_locked"
+
+
+class PortTaken(CannotStart):
+    """The web's address is in use."""
+
+    reason = "port_taken"

@@ -10,6 +10,8 @@ from aiohttp.web import AppRunner, BaseSite, TCPSite
 from faust.types._env import WEB_BIND
 from faust.web.drivers import aiohttp as driver
 
+from streaming.errors import PortTaken
+
 # Connections that may arrive at once and wait to be accepted: log shippers all reconnect when a worker has restarted.
 # The kernel's net.core.somaxconn (4096 by default) caps it.
 BACKLOG = 4_096
@@ -44,6 +46,16 @@ class Web(driver.Web):
         """The address to listen on: Faust's default is all interfaces, whatever `--web-host` says."""
         conf = self.app.conf
         return str(conf.web_host if conf.web_bind == WEB_BIND else conf.web_bind)
+
+    async def start_server(self) -> None:
+        """Listen. Raises PortTaken."""
+        try:
+            await super().start_server()
+        except OSError as exc:
+            raise PortTaken(
+                f"The web cannot listen on {self.bind_address}:{self.app.conf.web_port} "
+                f"(--web-host, --web-port): {exc.strerror or exc}"
+            ) from exc
 
     def _new_transport_tcp(self) -> BaseSite:
         conf = self.app.conf

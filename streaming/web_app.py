@@ -6,7 +6,6 @@ up, and says what is missing, while there is no broker.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -17,10 +16,7 @@ from mode.services import ServiceT
 from yarl import URL
 
 from streaming.web import Web
-
-OUR_PACKAGES = ("app", "agents", "tables", "config", "streaming", "parsers", "sources", "sinks", "telemetry")
-NOISY_PACKAGES = ("faust", "mode", "aiokafka", "asyncio", "hdfs", "urllib3")
-
+from streaming.worker import Worker
 
 WEB_HOST = "127.0.0.1"  # open to others only where `--web-host` says so
 WEB_PORT = 6066
@@ -35,23 +31,6 @@ class WebBoot(BootStrategy):
     def server(self) -> Iterable[ServiceT]:
         """Return the services of the application in start order."""
         return chain(self.sensors(), self.web_server(), self.app.services)
-
-
-class Worker(faust.Worker):
-    """Faust's worker, which tells an operator what goes on without `--loglevel`."""
-
-    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
-        """Show our own lifecycle lines and everybody's warnings; `--loglevel debug` or `info` shows all."""
-        self.spinner = None
-        if level < logging.INFO:
-            return
-        for handler in logger.handlers:
-            handler.setLevel(logging.NOTSET)
-            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-        for name in OUR_PACKAGES:
-            logging.getLogger(name).setLevel(min(level, logging.INFO))
-        for name in NOISY_PACKAGES:
-            logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
 class WebApp(faust.App):

@@ -107,8 +107,6 @@ def event(first: int, epoch: int, size: int = 2) -> Event:
     return Event(Batch(TP0, [SimpleNamespace(offset=first + i) for i in range(size)], epoch))
 
 
-
-
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes_module, "BACKOFF_S", (0.01,))
