@@ -1,4 +1,4 @@
-"""`python -m deploy.cluster start|stop|status|fetch`: the real Kafka and HDFS of the tests, for a person to use."""
+"""`python -m deploy.cluster start|stop|status|prepare`: the real Kafka and HDFS of the tests, for a person to use."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 from deploy.cluster.background import Addresses, BackgroundCluster
 from deploy.cluster.errors import ClusterError
 from deploy.cluster.fetch import PARTS, fetch
+from deploy.cluster.programs import chromedriver, chromium, java, maven
 
+_HELP = "prepare: install the programs and fetch the parts that the tests need, and start nothing"
 _DIRECTORY = Path(__file__).parents[2] / ".cluster"
 
 
 def main() -> int:
     """Exit status: 0 when what was asked for is so now, 1 when it isn't."""
     parser = argparse.ArgumentParser(prog="python -m deploy.cluster", description=__doc__)
-    parser.add_argument("command", choices=["start", "stop", "status", "fetch"], help="fetch: only download the parts")
+    parser.add_argument("command", choices=["start", "stop", "status", "prepare"], help=_HELP)
     command = parser.parse_args().command
     cluster = BackgroundCluster(_DIRECTORY)
     try:
@@ -26,9 +28,7 @@ def main() -> int:
             return _stop(cluster)
         if command == "status":
             return _status(cluster)
-        for part in PARTS:
-            print(f"{part}: {fetch(part)}", flush=True)
-        return 0
+        return _prepare()
     except ClusterError as error:
         print(error, file=sys.stderr)
         return 1
@@ -61,6 +61,15 @@ def _status(cluster: BackgroundCluster) -> int:
         print("Kafka and HDFS are not running; start them with: make cluster")
         return 1
     _print_addresses(addresses)
+    return 0
+
+
+def _prepare() -> int:
+    """Before the tests run, so that a missing program is one line and not the failure of many tests."""
+    for needed in (java, maven, chromium, chromedriver):
+        needed()
+    for part in PARTS:
+        fetch(part)
     return 0
 
 

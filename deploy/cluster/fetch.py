@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.cluster.errors import FetchFailed
-from deploy.cluster.programs import java, program
+from deploy.cluster.programs import java, maven
 
 PARTS = ("kafka", "hadoop", "tomcat")
 
@@ -62,7 +62,7 @@ def _fetch_into(home: Path, pom: Path) -> None:
 
 def _copy_dependencies(pom: Path, to: Path) -> None:
     java()  # Maven's own word for a missing Java is long
-    command = [program("mvn", "maven"), "-B", "-q", "-f", str(pom), _COPY, "-DincludeScope=runtime"]
+    command = [maven(), "-B", "-q", "-f", str(pom), _COPY, "-DincludeScope=runtime"]
     try:
         done = subprocess.run(
             [*command, f"-DoutputDirectory={to}"],

@@ -29,17 +29,33 @@ def java() -> str:
     return found
 
 
-def program(name: str, package: str) -> str:
-    """The path of a program, installed from a Debian package if it is missing and we are root.
+def maven() -> str:
+    """The path of Maven. Raises: ProgramMissing."""
+    return _program("mvn", package="maven")
 
-    Raises: ProgramMissing.
-    """
-    found = shutil.which(name)
+
+def chromium() -> str:
+    """The path of a Chromium or Chrome. Raises: ProgramMissing."""
+    return _program("chromium", "chromium-browser", "google-chrome", package="chromium")
+
+
+def chromedriver() -> str:
+    """The path of the driver that belongs to `chromium`. Raises: ProgramMissing."""
+    return _program("chromedriver", package="chromium-driver")
+
+
+def _program(*names: str, package: str) -> str:
+    """The path of the first of these that is there, installed from a Debian package if none is and we are root."""
+    found = _first(names)
     if found is None and _apt_install(package):
-        found = shutil.which(name)
+        found = _first(names)
     if found is None:
-        raise ProgramMissing(f"{name} is needed: {_advice(package)}")
+        raise ProgramMissing(f"{names[0]} is needed: {_advice(package)}")
     return found
+
+
+def _first(names: tuple[str, ...]) -> str | None:
+    return next((path for name in names if (path := shutil.which(name))), None)
 
 
 def _suitable_java() -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from deploy.cluster.programs import program
+from deploy.cluster.programs import chromedriver, chromium
 
 # Without the flags about background work it looks for Google's hosts at every start, which takes its time offline.
 _FLAGS = (
@@ -32,9 +32,8 @@ def start_chromium(profile: Path) -> Chrome:
     Raises: ProgramMissing.
     """
     options = ChromeOptions()
-    options.binary_location = program("chromium", "chromium")
+    options.binary_location = chromium()
     for flag in (*_FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = program("chromedriver", "chromium-driver")
-    return Chrome(options=options, service=Service(executable_path=driver, log_output=os.devnull))
+    return Chrome(options=options, service=Service(executable_path=chromedriver(), log_output=os.devnull))
