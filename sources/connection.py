@@ -41,11 +41,14 @@ class Connection:
         return len(self._producer.client.cluster.partitions_for_topic(self._topic) or ())
 
     def new_batch(self) -> Any:
-        """An empty aiokafka BatchBuilder. It takes records until it is full or on its way to the broker."""
+        """An empty aiokafka BatchBuilder. It takes records until it is full or submitted."""
         return self._producer.create_batch()
 
     async def submit(self, batch: Any, partition: int) -> Awaitable[Any]:
         """Hand a batch over. The awaitable returned is done when the brokers have acknowledged it."""
+        # aiokafka counts a batch's sequence numbers one turn of the loop before it closes the batch: a record that got
+        # in between (with 200 clients one does within a second) would put all later batches out of sequence.
+        batch.close()
         delivered: Awaitable[Any] = await self._producer.send_batch(batch, self._topic, partition=partition)
         return delivered
 
@@ -89,13 +92,23 @@ async def connect(bootstrap_servers: Sequence[str], topic: str, client_id: str, 
     )
     try:
         await asyncio.wait_for(producer.start(), timeout_s)
-        if not producer.client.cluster.partitions_for_topic(topic):
-            raise UnknownTopicOrPartitionError(topic)
-        producer.client.add_topic(topic)  # from now on ask for this topic only, not for the whole cluster
+        await asyncio.wait_for(_learn(producer.client, topic), timeout_s)
     except BaseException:
         await _stop(producer, timeout_s)
         raise
     return Connection(producer, topic, max_message_bytes)
+
+
+async def _learn(client: Any, topic: str) -> None:
+    """Get the topic's metadata. Asking for a topic by name may create it, with the brokers' idea of partitions: asked
+    for are all topics first, and this one by name, now and later, only if it is among them.
+    """
+    everything = await client.fetch_all_metadata()
+    if not everything.partitions_for_topic(topic):
+        raise UnknownTopicOrPartitionError(topic)
+    await client.add_topic(topic)
+    if not client.cluster.partitions_for_topic(topic):
+        raise UnknownTopicOrPartitionError(topic)
 
 
 async def _max_message_bytes(servers: list[str], topic: str, client_id: str, request_timeout_ms: int) -> int:

@@ -10,8 +10,6 @@ from typing import Any
 from sources.connection import Connection
 from sources.errors import BrokerUnavailable
 
-Headers = list[tuple[str, bytes]]
-
 
 class Ticket:
     """One `send` call's claim on acknowledgements: its future is done when every batch that it is part of is.
@@ -41,6 +39,19 @@ class Ticket:
             self.acknowledged.set_exception(error)
 
 
+class Run:
+    """Bodies in a row that share their headers, and with them the key and the lane."""
+
+    __slots__ = ("bodies", "envelope_bytes", "headers", "key", "lane")
+
+    def __init__(self, lane: Lane, key: bytes | None, headers: list[tuple[str, bytes]], envelope_bytes: int) -> None:
+        self.lane = lane
+        self.key = key
+        self.headers = headers
+        self.envelope_bytes = envelope_bytes  # of one record without its body, at most
+        self.bodies: list[bytes] = []
+
+
 class _Batch:
     __slots__ = ("builder", "n_bytes", "opened_at_s", "submitted_at_s", "tickets")
 
@@ -51,6 +62,14 @@ class _Batch:
         self.opened_at_s = opened_at_s
         self.submitted_at_s: float | None = None
 
+    def join(self, ticket: Ticket, n_bytes: int) -> None:
+        if not n_bytes:
+            return
+        self.n_bytes += n_bytes
+        if not self.tickets or self.tickets[-1] is not ticket:
+            self.tickets.append(ticket)
+            ticket.join()
+
     def fail(self, error: BrokerUnavailable) -> None:
         for ticket in self.tickets:
             ticket.fail(error)
@@ -60,9 +79,9 @@ class _Batch:
 class Lane:
     """Group commit for one partition: events of concurrent requests share record batches, in their order.
 
-    One batch is with aiokafka at a time. It is handed over as soon as the one before is acknowledged, and keeps taking
-    records until aiokafka writes it to the broker: a lone event goes out at once, and the busier the broker, the fuller
-    the batches get. No timer takes part.
+    One batch is with aiokafka at a time; what arrives meanwhile fills the next, which is handed over as soon as that
+    one is acknowledged. So a lone event goes out at once, and the busier the broker, the fuller the batches get. No
+    timer takes part.
 
     States: OPEN; AWAY once the batch in flight has not been acknowledged within the deadline. Then its senders are
     told, what waits behind it is dropped, and nothing is taken. aiokafka goes on trying that one batch, in its
@@ -85,21 +104,32 @@ class Lane:
         """Whether nothing waits here."""
         return not self._batches
 
-    def append(
-        self, ticket: Ticket, timestamp_ms: int, key: bytes | None, value: bytes, headers: Headers, n_bytes: int
-    ) -> None:
-        """Put one record into the newest batch; `n_bytes` are given back when that batch is through or dropped."""
-        batch = self._batches[-1] if self._batches else None
-        if batch is None or batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
-            batch = _Batch(self._connection.new_batch(), self._clock())
-            # The first record of a batch fits whatever its size: it was measured against the brokers' limit before.
-            batch.builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
-            self._batches.append(batch)
-            self._filled.set()
-        batch.n_bytes += n_bytes
-        if not batch.tickets or batch.tickets[-1] is not ticket:
-            batch.tickets.append(ticket)
-            ticket.join()
+    def append(self, ticket: Ticket, timestamp_ms: int, run: Run, bodies: list[bytes]) -> int:
+        """Put records into the newest batch, and new ones when it is full. Returns the bytes of budget they hold.
+
+        Those are given back, batch by batch, when the batch is acknowledged or dropped.
+        """
+        key, headers, envelope_bytes = run.key, run.headers, run.envelope_bytes
+        total = joined = 0
+        batch = self._batches[-1] if self._batches else self._open()
+        append = batch.builder.append
+        for body in bodies:
+            if append(timestamp=timestamp_ms, key=key, value=body, headers=headers) is None:
+                batch.join(ticket, total - joined)
+                joined = total
+                batch = self._open()
+                append = batch.builder.append
+                # The first record of a batch fits whatever its size: it was measured against the brokers' limit before.
+                append(timestamp=timestamp_ms, key=key, value=body, headers=headers)
+            total += envelope_bytes + len(body)
+        batch.join(ticket, total - joined)
+        return total
+
+    def _open(self) -> _Batch:
+        batch = _Batch(self._connection.new_batch(), self._clock())
+        self._batches.append(batch)
+        self._filled.set()
+        return batch
 
     async def run(self) -> None:
         """Hand over one batch after the other, until cancelled. Any error means that the connection is of no use."""

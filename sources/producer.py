@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -15,7 +14,7 @@ from parsers.event import Event
 from sources.budget import Budget
 from sources.connection import Connection, connect
 from sources.errors import BrokerUnavailable, Overloaded, TooLarge
-from sources.lanes import Headers, Lane, Ticket
+from sources.lanes import Lane, Run, Ticket
 from sources.partitioner import HostPartitioner
 from telemetry.flow import Flow
 
@@ -37,14 +36,6 @@ _SWEEP_S = 0.25
 _MAX_BACKOFF_S = 5.0
 # Events without a host share one partition for so long, so that their batches fill; then it is another's turn.
 _KEYLESS_TURNS_PER_S = 200
-
-
-class _Record(NamedTuple):
-    lane: Lane
-    key: bytes | None
-    value: bytes
-    headers: Headers
-    n_bytes: int
 
 
 class GroupCommitProducer:
@@ -129,25 +120,25 @@ class GroupCommitProducer:
             raise BrokerUnavailable("this worker is stopping")
         if connection is None:
             raise BrokerUnavailable(f"no connection to Kafka: {self.flow.last_error or 'connecting'}")
-        records, n_bytes = self._address(events)
-        held = n_bytes + EVENT_OVERHEAD_BYTES * len(records)
+        runs, n_bytes = self._address(events)
+        count = len(events)
+        held = n_bytes + EVENT_OVERHEAD_BYTES * count
         if held > self.budget.limit_bytes:
             raise TooLarge(
                 "request_too_large", f"the request takes {held} bytes of memory, {self.budget.limit_bytes} are allowed"
             )
-        for record in records:
-            if record.lane.away:
-                raise BrokerUnavailable(f"Kafka does not acknowledge partition {record.lane.partition}")
+        for run in runs:
+            if run.lane.away:
+                raise BrokerUnavailable(f"Kafka does not acknowledge partition {run.lane.partition}")
         if not self.budget.take(held):
             raise Overloaded(f"{self.budget.used_bytes} bytes are waiting for Kafka")
         flow = self.flow
-        count = len(records)
         flow.received += count
         flow.received_bytes += n_bytes
         self._sending += 1
         self._quiet.clear()
         try:
-            await self._hand_over(connection, records)
+            await self._hand_over(connection, runs, n_bytes, count)
         except BaseException as error:
             flow.reject(error.reason if isinstance(error, BrokerUnavailable) else "cancelled", count)
             raise
@@ -158,36 +149,45 @@ class GroupCommitProducer:
         flow.sent += count
         flow.sent_bytes += n_bytes
 
-    def _address(self, events: Sequence[Event]) -> tuple[list[_Record], int]:
-        """The events as records with their lanes, and their bytes. Raises TooLarge."""
-        lanes = self._lanes
-        locate = self._partitioner.locate
-        max_bytes = self._max_event_bytes
-        keyless = self._keyless_lane()
+    def _address(self, events: Sequence[Event]) -> tuple[list[Run], int]:
+        """The events in runs of equal headers, each with its lane, and the bytes of all. Raises TooLarge."""
+        runs: list[Run] = []
         total = 0
-        records = []
+        last: dict[str, str] | None = None
         for number, (named, body) in enumerate(events, 1):
-            headers = [(name, value.encode()) for name, value in named.items()]
-            n_bytes = _RECORD_OVERHEAD_BYTES + len(body)
-            for name, value in headers:
-                n_bytes += _HEADER_OVERHEAD_BYTES + 4 * len(name) + len(value)
-            host = named.get("host")
-            if host:
-                key, partition = locate(host)
-                n_bytes += len(key)
-                lane = lanes[partition]
-            else:
-                key = None
-                lane = keyless
-            if n_bytes > max_bytes:
-                exactly = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, body, headers)
-                if exactly > max_bytes:
-                    raise TooLarge(
-                        "event_too_large", f"event {number} is {exactly} bytes as a record, {max_bytes} is the most"
-                    )
-            total += n_bytes
-            records.append(_Record(lane, key, body, headers, n_bytes))
-        return records, total
+            if named != last:
+                last = named
+                run = self._run(named)
+                runs.append(run)
+                envelope_bytes = run.envelope_bytes
+                room_bytes = self._max_event_bytes - envelope_bytes
+                add = run.bodies.append
+            if len(body) > room_bytes:
+                self._measure(number, run, body)
+            add(body)
+            total += envelope_bytes + len(body)
+        return runs, total
+
+    def _run(self, named: dict[str, str]) -> Run:
+        headers = []
+        envelope_bytes = _RECORD_OVERHEAD_BYTES
+        for name, text in named.items():
+            value = text.encode()
+            headers.append((name, value))
+            envelope_bytes += _HEADER_OVERHEAD_BYTES + 4 * len(name) + len(value)
+        host = named.get("host")
+        if not host:
+            return Run(self._keyless_lane(), None, headers, envelope_bytes)
+        key, partition = self._partitioner.locate(host)
+        return Run(self._lanes[partition], key, headers, envelope_bytes + len(key))
+
+    def _measure(self, number: int, run: Run, body: bytes) -> None:
+        """The exact verdict on a record that is near the limit."""
+        n_bytes = DefaultRecordBatchBuilder.estimate_size_in_bytes(run.key, body, run.headers)
+        if n_bytes > self._max_event_bytes:
+            raise TooLarge(
+                "event_too_large", f"event {number} is {n_bytes} bytes as a record, {self._max_event_bytes} is the most"
+            )
 
     def _keyless_lane(self) -> Lane:
         lanes = self._lanes
@@ -198,29 +198,33 @@ class GroupCommitProducer:
                 return lane
         return lanes[0]
 
-    async def _hand_over(self, connection: Connection, records: list[_Record]) -> None:
-        """Put the records into their lanes and wait. The budget that the lanes don't give back is given back here."""
+    async def _hand_over(self, connection: Connection, runs: list[Run], n_bytes: int, n_events: int) -> None:
+        """Put the records into their lanes and wait. What is taken from the budget and not in a lane is given back."""
         timestamp_ms = int(self._now_s() * 1000)
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         ticket = Ticket(acknowledged)
-        handed_over = 0
-        waiting = sum(record.n_bytes for record in records)
+        unlaned_bytes = n_bytes + EVENT_OVERHEAD_BYTES * n_events
+        turn = 0
         try:
-            for lane, key, value, headers, n_bytes in records:
-                lane.append(ticket, timestamp_ms, key, value, headers, n_bytes)
-                waiting -= n_bytes
-                handed_over += 1
-                if not handed_over % _SLICE:
-                    await asyncio.sleep(0)
-                    if acknowledged.done() or connection is not self._connection:
-                        ticket.fail(BrokerUnavailable("the connection to Kafka was lost"))
-                        break
+            for run in runs:
+                for start in range(0, len(run.bodies), _SLICE):
+                    bodies = run.bodies[start : start + _SLICE] if len(run.bodies) > _SLICE else run.bodies
+                    unlaned_bytes -= run.lane.append(ticket, timestamp_ms, run, bodies)
+                    turn += len(bodies)
+                    if turn >= _SLICE:
+                        turn = 0
+                        await asyncio.sleep(0)
+                        if acknowledged.done():
+                            await acknowledged
+                        if connection is not self._connection:
+                            raise BrokerUnavailable("the connection to Kafka was lost")
         except BaseException:
-            acknowledged.cancel()
+            if not acknowledged.cancel():
+                acknowledged.exception()  # it has been told already
             raise
         finally:
-            self.budget.give(waiting + EVENT_OVERHEAD_BYTES * len(records))
-            records.clear()
+            self.budget.give(unlaned_bytes)
+        runs.clear()
         ticket.done()
         await acknowledged
 
