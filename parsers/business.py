@@ -166,7 +166,8 @@ def _convert(value: Any, convert: Callable[[Any], Any], name: str, type_name: st
 
 
 def _bad_type(name: str, type_name: str, value: Any) -> ParseError:
-    return ParseError(BAD_TYPE, f"field {name} is no {type_name}: {repr(value)[:100]}")
+    shown = repr(value[:100] if isinstance(value, str) else value)[:120]
+    return ParseError(BAD_TYPE, f"field {name} is no {type_name}: {shown}")
 
 
 def _add_others(found: dict[str, Any], values: Values, dropped: frozenset[str]) -> None:

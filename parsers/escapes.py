@@ -16,10 +16,10 @@ _BACKSLASH: Final = "\ud800"
 _DOUBLE_QUOTE: Final = "\ud801"
 _SINGLE_QUOTE: Final = "\ud802"
 
-_PLAIN: Final = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "b": "\b", '"': '"', "'": "'", "\\": "\\"}
+_PLAIN: Final = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "b": "\b"}
 _HIGH: Final = r"u(?P<high>[dD][89abAB][0-9a-fA-F]{2})"
 _LOW: Final = r"u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
-_ESCAPE: Final = re.compile(rf"\\(?:{_HIGH}\\{_LOW}|u(?P<unit>[0-9a-fA-F]{{4}})|(?P<plain>[nrtfb\"'\\]))")
+_ESCAPE: Final = re.compile(rf"\\(?:{_HIGH}\\{_LOW}|u(?P<unit>[0-9a-fA-F]{{4}})|(?P<plain>[nrtfb]))")
 
 
 def hide_escapes(text: str) -> str:
@@ -45,16 +45,14 @@ def undo_escapes(text: str) -> str:
     Undone are `\"`, `\'`, `\\`, `\b`, `\f`, `\n`, `\r`, `\t` and `\uXXXX` (surrogate pairs become one character, a lone
     surrogate U+FFFD, so that the value can always be written as UTF-8). Any other backslash stays.
     """
-    return _ESCAPE.sub(_undo, show_escapes(text)) if _has_escape(text) else text
+    if "\\" in text:
+        text = _ESCAPE.sub(_undo, text)
+    return text.replace(_SINGLE_QUOTE, "'").replace(_DOUBLE_QUOTE, '"').replace(_BACKSLASH, "\\")
 
 
 def replace_surrogates(text: str) -> str:
     """The text with every lone surrogate as U+FFFD, fit for UTF-8."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _has_escape(text: str) -> bool:
-    return "\\" in text or _BACKSLASH in text or _DOUBLE_QUOTE in text or _SINGLE_QUOTE in text
 
 
 def _undo(match: re.Match[str]) -> str:

@@ -108,7 +108,7 @@ def number_ms(value: int | float) -> int:
     if not math.isfinite(value) or not 0 <= value < _TOO_LARGE_FROM:
         raise ValueError(f"not epoch seconds or milliseconds: {value!r}")
     if value < _MILLISECONDS_FROM:
-        value = round(value * 1000, 3)  # 1.001 s is 1000.9999… ms before rounding
+        value = round(value * 1000, 1)  # 1.001 s is 1000.9999… ms before rounding
     return int(value)
 
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from parsers.errors import ParseError
-from parsers.escapes import hide_escapes, replace_surrogates, undo_escapes
+from parsers.escapes import hide_escapes, replace_surrogates, show_escapes, undo_escapes
 from parsers.timestamps import StampCache
 from parsers.tomcat_dates import SEPARATOR
 from parsers.tomcat_regex import compile_line
@@ -214,8 +214,8 @@ def _decode(line: bytes) -> tuple[str, bool]:
 
 
 def _no_match(text: str) -> ParseError:
-    shown = text[:_SHOWN_CHARACTERS]
-    return ParseError(NO_PATTERN_MATCHES, f"the line is of none of the route's patterns: {replace_surrogates(shown)!r}")
+    shown = show_escapes(text[:_SHOWN_CHARACTERS])
+    return ParseError(NO_PATTERN_MATCHES, f"the line is of none of the route's patterns: {shown!r}")
 
 
 def _split_request(request: str) -> tuple[str | None, str | None, str | None, str | None]:

@@ -22,7 +22,7 @@ ROLES: Final = (
 # 18 digits: a larger number is no count of bytes and no duration, and would not fit 64 bits.
 _NUMBER: Final = "[0-9]{1,18}|-"
 _STATUS: Final = "[0-9]{1,9}|-"
-_SECONDS: Final = r"-?[0-9]{1,12}(?:\.[0-9]{1,9})?"
+_TIME_TAKEN: Final = r"-?[0-9]{1,18}(?:\.[0-9]{1,9})?"
 
 
 class Field(NamedTuple):
@@ -122,7 +122,7 @@ def _describe(code: Code, role: str | None, time: TimeCode | None, tomcat: float
     if letter == "q":
         return Field(code, "query", escapes_quotes=False, role=role)
     if letter in "DT":
-        return Field(code, "number", _SECONDS, _SECONDS, role=role)
+        return Field(code, "number", _TIME_TAKEN, _TIME_TAKEN, role=role)
     if letter == "s" and code.argument is None:
         return Field(code, "number", _STATUS, f"(?:{_STATUS})", role=role)
     if letter in "bBFp":
