@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import orjson
@@ -23,13 +24,15 @@ from streaming.batches import Batch
 from streaming.changelog import Follower, bounds, catch_up, reader
 from streaming.errors import BrokerUnavailable, OffsetsGone
 from streaming.store import PartitionStore, Reader
-from streaming.transactions import Row, TransactionalWriter
+from streaming.transactions import NO_HEADERS, Row, TransactionalWriter
 
 log = logging.getLogger(__name__)
 
 MARKER = b"\x00marker"
 REPLAY_FORWARD = "replay forward"  # metadata of a reset offset that asks for the outputs to be written again
 INLINE_RECORDS = 50  # fewer are not worth the way to a thread
+# One thread for all partitions: the work holds the GIL, and several threads would only take it from each other.
+_working = ThreadPoolExecutor(1, thread_name_prefix="monitor")
 LINGER_S = 0.05  # a transaction costs a broker about 26 ms: small batches are collected
 
 
@@ -191,7 +194,9 @@ class ExactlyOnceHandler(Generic[O_co]):
         if len(records) <= INLINE_RECORDS:
             outcome = self._processor.process(records, forwarded)
         else:
-            outcome = await asyncio.to_thread(self._processor.process, records, forwarded)
+            outcome = await asyncio.get_running_loop().run_in_executor(
+                _working, self._processor.process, records, forwarded
+            )
         marker = Marker(following, max(following, forwarded))
         await self._commit(outcome.forwards, outcome.changes, marker)
         self._on_committed(outcome, records)
@@ -202,9 +207,11 @@ class ExactlyOnceHandler(Generic[O_co]):
         partition = self.tp.partition
         changes = {**changes, MARKER: marker.encode()}
         rows: dict[tuple[str, int], list[Row]] = {}
-        for topic, key, value, timestamp_ms, headers in forwards:
-            rows.setdefault((topic, partition), []).append(Row(key, value, timestamp_ms, headers))
-        rows[self._changelog, partition] = [Row(key, value, None) for key, value in changes.items()]
+        for forward in forwards:
+            rows.setdefault((forward[0], partition), []).append(forward)
+        rows[self._changelog, partition] = [
+            (self._changelog, key, value, None, NO_HEADERS) for key, value in changes.items()
+        ]
         ends = await self._writer.commit(rows, {(self.tp.topic, partition): marker.applied}, self._group)
         self._store.apply(changes, ends[self._changelog, partition])
         self._marker = marker

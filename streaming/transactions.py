@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
@@ -26,16 +26,10 @@ DEADLINE_S = 20.0
 STOP_S = 5.0
 
 
-_NO_HEADERS: list[tuple[str, bytes]] = []  # aiokafka's builder insists on a list
+NO_HEADERS: list[tuple[str, bytes]] = []  # aiokafka's builder insists on a list
 
-
-class Row(NamedTuple):
-    """A record to be written."""
-
-    key: bytes | None
-    value: bytes | None
-    timestamp_ms: int | None
-    headers: list[tuple[str, bytes]] = _NO_HEADERS
+Row = tuple[str, "bytes | None", "bytes | None", "int | None", list[tuple[str, bytes]]]
+"""A record to be written: topic, key, value, timestamp in ms (None: now), headers. A plain tuple: there are many."""
 
 
 class TransactionalWriter:
@@ -143,7 +137,7 @@ def _batches(producer: AIOKafkaProducer, rows: Sequence[Row]) -> list[tuple[Any,
     """Pack rows into record batches, in order; a row that is larger than a batch gets its own."""
     batches = []
     builder, count = producer.create_batch(), 0
-    for key, value, timestamp_ms, headers in rows:
+    for _, key, value, timestamp_ms, headers in rows:
         if builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
             batches.append((builder, count))
             builder, count = producer.create_batch(), 0
