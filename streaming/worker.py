@@ -22,6 +22,8 @@ SWITCH_INTERVAL_S = 0.001
 class Worker(faust.Worker):
     """Tells an operator what goes on without `--loglevel`, and why it cannot start in one line."""
 
+    crash_reason: Any  # mode's property has no type
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._cannot_start: CannotStart | None = None
