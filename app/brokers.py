@@ -20,6 +20,7 @@ from aiokafka.errors import (
     UnknownMemberIdError,
     for_code,
 )
+from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from app.errors import BrokersUnavailable, GroupRunning, TopicMissing
@@ -251,18 +252,33 @@ class Brokers:
         return {tp.partition: offset for tp, offset in offsets.items()}
 
     async def _committed(self, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
-        found = await self._retried(lambda: self._admin.list_consumer_group_offsets(group))
-        return {tp: at for tp, at in found.items() if at.offset != NO_OFFSET}
+        async def fetch() -> Any:
+            # Not the admin client's own question about offsets: it overlooks an error of the whole group, and a
+            # coordinator that is still loading would look like a group that has never committed.
+            node = await self._admin.find_coordinator(group)
+            answer = await self._admin._send_request(OffsetFetchRequest(group, None), node)
+            _raise_for(getattr(answer, "error_code", 0), f"offsets of group {group}")
+            return answer
+
+        found = {}
+        for topic, partitions in (await self._retried(fetch)).topics:
+            for partition, offset, metadata, code in partitions:
+                _raise_for(code, f"offset of group {group} in {topic}[{partition}]")
+                if offset != NO_OFFSET:
+                    found[TopicPartition(topic, partition)] = OffsetAndMetadata(offset, metadata or "")
+        return found
 
     async def _group(self, name: str) -> Group:
-        (response,) = await self._retried(lambda: self._admin.describe_consumer_groups([name]))
-        code, told, state, _, _, members = response.groups[0][:6]
-        if told != name:
-            # The embedded broker's answer about a group that it does not know has its fields shifted.
-            return Group(name, DEAD)
-        if code:
-            raise for_code(code)(f"group {name}")
-        return Group(name, state, [_member(*member) for member in members])
+        async def describe() -> Group:
+            (response,) = await self._admin.describe_consumer_groups([name])
+            code, told, state, _, _, members = response.groups[0][:6]
+            if told != name:
+                # The embedded broker's answer about a group that it does not know has its fields shifted.
+                return Group(name, DEAD)
+            _raise_for(code, f"group {name}")
+            return Group(name, state, [_member(*member) for member in members])
+
+        return await self._retried(describe)
 
     async def _commit(self, group: str, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         # aiokafka's admin client can't alter a group's offsets; a member-less commit is the same request to Kafka.
@@ -298,6 +314,11 @@ async def stopped(stopping: Awaitable[None], within_s: float = 0.5) -> None:
     """Wait for a client's stop, which must neither take long nor fail what is being done."""
     with suppress(KafkaError, asyncio.TimeoutError, OSError):
         await asyncio.wait_for(stopping, within_s)
+
+
+def _raise_for(code: int, about: str) -> None:
+    if code:
+        raise for_code(code)(about)
 
 
 def _member(_id: str, client: str, host: str, _metadata: bytes, assignment: bytes, *_: Any) -> Member:

@@ -214,6 +214,8 @@ def _encodable(value: Any) -> Any:
         return {_encodable(str(k)): _encodable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_encodable(v) for v in value]
+    if isinstance(value, int) and value.bit_length() > 63:
+        return float(value)
     if isinstance(value, bool | int | float) or value is None:
         return value
     return str(value)

@@ -26,10 +26,7 @@ STATES = ("starting", "running", "recovering", "backing off", "stopped", "failed
 
 def register(app: Any, services: Services) -> None:
     """Add the view. A scrape asks the brokers for the lag; while they are away there is none, not an old one."""
-    registry = CollectorRegistry(auto_describe=False)
-    collector = SluiceCollector(services)
-    registry.register(collector)
-    ProcessCollector(namespace="sluice", registry=registry)
+    registry, collector = new_registry(services)
 
     @page(app, "/metrics", "metrics")
     async def metrics(_request: Request) -> Answer:
@@ -37,7 +34,21 @@ def register(app: Any, services: Services) -> None:
         collector.lag = None
         with suppress(AppError, asyncio.TimeoutError):
             collector.lag = await asyncio.wait_for(services.lag.get(), LAG_WITHIN_S)
-        return Answer(generate_latest(registry), CONTENT_TYPE)
+        return Answer(scraped(registry), CONTENT_TYPE)
+
+
+def new_registry(services: Services) -> tuple[CollectorRegistry, SluiceCollector]:
+    """What one scrape shows: our own figures and the process's."""
+    registry = CollectorRegistry(auto_describe=False)
+    collector = SluiceCollector(services)
+    registry.register(collector)
+    ProcessCollector(namespace="sluice", registry=registry)
+    return registry, collector
+
+
+def scraped(registry: CollectorRegistry) -> bytes:
+    """All figures as of now, in Prometheus' text format."""
+    return generate_latest(registry)
 
 
 class SluiceCollector(Collector):

@@ -1,0 +1,65 @@
+"""What `status` calls a problem."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from app.brokers import Position
+from app.cluster import Worker, merged_flows
+from app.commands.status import problems
+from app.heartbeat import WorkerReport
+from telemetry.flow import Flow
+
+GROUPS = ["sluice-monitor", "sluice-history"]
+REPORT = WorkerReport(
+    "w-1", "h", 1, "", ["monitor"], 0, "0.1.0", partitions={group: [0] for group in GROUPS}, ready=True
+)
+NO_LAG = {group: {"raw-log": {0: Position(5, 0, 5)}} for group in GROUPS}
+
+
+def found(*workers: Worker, lag: Any = NO_LAG) -> list[str]:
+    return problems(list(workers), merged_flows(workers), lag, GROUPS)
+
+
+def test_all_is_well() -> None:
+    assert found(Worker(REPORT, 0.5)) == []
+
+
+def test_no_worker() -> None:
+    assert found() == ["no worker is running: start one with `faust -A app worker`"]
+    assert found(Worker(REPORT, 11.0)) == ["no worker is running: start one with `faust -A app worker`"]
+
+
+def test_a_worker_that_went_silent() -> None:
+    assert found(Worker(REPORT, 1.0), Worker(replace(REPORT, worker="w-2"), 33.0)) == [
+        "worker w-2 has not been heard of for 33 s"
+    ]
+
+
+def test_a_worker_that_is_not_ready() -> None:
+    assert found(Worker(replace(REPORT, ready=False, reasons=["tables: recovering"]), 1.0)) == [
+        "worker w-1 is not ready: tables: recovering"
+    ]
+
+
+def test_a_flow_in_trouble() -> None:
+    flow = Flow("history", "destination", "backing off")
+    flow.error("NameNode away")
+
+    assert found(Worker(replace(REPORT, flows=[flow.snapshot()]), 1.0)) == [
+        "destination history is backing off: NameNode away"
+    ]
+
+
+def test_lag_is_a_problem_only_where_nobody_reads() -> None:
+    lag = {group: {"raw-log": {0: Position(5, 0, 1205)}} for group in GROUPS}
+    reading = replace(REPORT, partitions={"sluice-monitor": [0], "sluice-history": []})
+
+    assert found(Worker(reading, 1.0), lag=lag) == [
+        "group sluice-history is 1,200 records behind and no worker reads for it"
+    ]
+
+
+def test_before_the_first_topic() -> None:
+    assert found(Worker(REPORT, 1.0), lag={}) == ["the topic raw-log does not exist yet"]
