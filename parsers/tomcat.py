@@ -23,6 +23,7 @@ NO_PATTERN_MATCHES: Final = "no_pattern_matches"
 BAD_TIMESTAMP: Final = "bad_timestamp"
 
 _STATUS: Final[dict[str, int | None]] = {**{str(status): status for status in range(100, 600)}, "-": None}
+_ABSENT: Final = ("-", "null", "", None)  # method and protocol of codes of their own: `null` without a request line
 _SHOWN_CHARACTERS: Final = 200  # of a refused line in the error's message
 
 
@@ -52,6 +53,7 @@ class AccessPattern:
         self.match: Final = line.regex.match
         self.ends: Final = line.ends
         self._order = line.order
+        self._apart = not line.has_request_line
         self._time_groups = line.time_groups
         self._per_ms = line.units_per_ms
         self._stamps = None if line.instant is None else StampCache(line.instant.read)
@@ -78,6 +80,9 @@ class AccessPattern:
             ts = self._read_time(match, time)
         if request is not None:
             method, path, query, protocol = _split_request(request)
+        elif self._apart:
+            method = None if method in _ABSENT else method
+            protocol = None if protocol in _ABSENT else protocol
         if has_escapes:
             client, user, method, path, query, protocol, referer, agent = [
                 value if value is None else undo_escapes(value)
@@ -91,17 +96,17 @@ class AccessPattern:
             AccessRecord,
             (
                 ts,
-                None if client == "-" or client == "" else client,
-                None if user == "-" or user == "" else user,
-                None if method == "-" or method == "null" else method,
-                None if path == "-" or path == "" else path,
+                None if client == "-" else client or None,
+                None if user == "-" else user or None,
+                method,
+                None if path == "-" else path or None,
                 query,
-                None if protocol == "-" or protocol == "null" or protocol == "" else protocol,
+                protocol,
                 code,
                 0 if size == "-" or size is None else int(size),
                 None if duration is None else _duration_ms(duration, self._per_ms),
-                None if referer == "-" or referer == "" else referer,
-                None if agent == "-" or agent == "" else agent,
+                None if referer == "-" else referer or None,
+                None if agent == "-" else agent or None,
             ),
         )
 

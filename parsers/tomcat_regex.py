@@ -28,6 +28,7 @@ class LineRegex(NamedTuple):
 
     regex: re.Pattern[str]
     order: tuple[int, ...] | None  # the groups of ROLES, in their order; None: groups() has them so, the fastest way
+    has_request_line: bool  # method, path, query and protocol come from %r
     time_groups: tuple[int, ...]  # where several codes make up the time: their groups, else empty
     instant: Instant | None
     units_per_ms: float  # of the duration
@@ -53,7 +54,7 @@ def compile_line(pattern: str, tomcat: float) -> LineRegex:
     roles = [role for piece in pieces for role in piece.roles]
     time_groups = tuple(number for number, role in enumerate(roles, start=1) if role == "time part")
     compiled = re.compile(regex, re.ASCII | re.DOTALL)
-    return LineRegex(compiled, order, time_groups, fields.instant, fields.units_per_ms, line.ends())
+    return LineRegex(compiled, order, "request" in roles, time_groups, fields.instant, fields.units_per_ms, line.ends())
 
 
 def _assemble(pieces: Sequence[_Piece]) -> tuple[str, tuple[int, ...] | None]:
