@@ -69,7 +69,7 @@ def broker_list(text: str) -> str:
     for item in text.split(";"):
         scheme, found, address = item.strip().rpartition("://")
         if found and scheme != "kafka":
-            raise ValueError(f"{quoted(scheme)} is not a scheme for brokers")
+            raise ValueError("the scheme is none for brokers")
         if "," in address:
             raise ValueError("several brokers are separated by ';'")
         brokers.append(f"kafka://{host_and_port(address.rstrip('/'), _KAFKA_PORT)}")
@@ -87,7 +87,7 @@ def history_location(text: str) -> HistoryLocation:
         return _hdfs("webhdfs", rest, default_port=9870)
     if scheme == "webhdfss":
         return _hdfs("webhdfss", rest, default_port=9871)
-    raise ValueError(f"{quoted(scheme)} is not a scheme for the history")
+    raise ValueError("the scheme is none for the history")  # not shown: what stands before :// may be a password
 
 
 def _local(path: str) -> HistoryLocation:

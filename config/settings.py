@@ -189,10 +189,9 @@ class Settings:
     )
     reliability: Reliability = _setting(
         "SLUICE_RELIABILITY",
-        cast(Reader[Reliability], one_of("end-to-end", "store-on-failure", "best-effort")),
+        cast(Reader[Reliability], one_of("end-to-end", later=("store-on-failure", "best-effort"))),
         "end-to-end",
-        "When a source acknowledges, where it does not say so itself: once Kafka has it, once Kafka or the local "
-        "spool has it, or at once.",
+        "When a source acknowledges what it was given: once Kafka has it on all replicas.",
     )
     given: frozenset[str] = dataclasses.field(default=frozenset(), repr=False, compare=False)  # set by the environment
 

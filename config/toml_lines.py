@@ -114,7 +114,13 @@ class _Scanner:
     def _key_part(self) -> str:
         self._skip_blank()
         raw = self._match(_KEY_PART)
-        return next(iter(tomllib.loads(f"{raw}=0"))) if raw[0] in "\"'" else raw
+        if raw[0] not in "\"'":
+            return raw
+        try:
+            key: str = next(iter(tomllib.loads(f"{raw}=0")))
+        except tomllib.TOMLDecodeError:
+            raise _UnknownSyntax from None
+        return key
 
     def _value(self, path: KeyPath) -> None:
         self._skip_blank()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 _SHOWN_CHARACTERS = 120  # enough to recognise a value, and a whole message still fits a log line
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _QUERY_VALUE = re.compile(r"([?&][^=&]*=)[^&]*")
 
 
@@ -35,13 +36,11 @@ def without_secrets(text: str) -> str:
     A password may itself hold `@`, `/` and `:`. So everything goes from the first colon after the scheme to the last
     `@`; in an address that is wrong anyway, hiding too much is harmless.
     """
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        scheme, rest = "", text
-    user, colon, tail = rest.partition(":")
+    scheme = match[0] if (match := _SCHEME.match(text)) else ""
+    user, colon, tail = text.removeprefix(scheme).partition(":")
     if colon and "@" in tail:
-        rest = f"{user}:***@{tail.rpartition('@')[2]}"
-    return _QUERY_VALUE.sub(r"\1***", f"{scheme}{separator}{rest}")
+        text = f"{scheme}{user}:***@{tail.rpartition('@')[2]}"
+    return _QUERY_VALUE.sub(r"\1***", text)
 
 
 def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:

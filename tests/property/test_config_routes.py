@@ -12,7 +12,7 @@ from config.routes import Routes, load
 from config.settings import SHIPPED_ROUTES
 
 SHIPPED = SHIPPED_ROUTES.read_bytes()
-SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 PIECES = st.sampled_from(
     [
         b"",

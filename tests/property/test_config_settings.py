@@ -3,13 +3,17 @@
 from urllib.parse import quote
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from config.addresses import broker_list, history_location
 from config.errors import SettingsError
 from config.settings import DECLARED, Settings
 from config.wording import printable, quoted
+
+# How long one example takes says nothing on a machine that is doing other things.
+PATIENT = hypothesis_settings(deadline=None)
 
 NAMES = st.sampled_from([declaration.env for declaration in DECLARED.values()])
 VALUES = (
@@ -23,6 +27,7 @@ SEGMENTS = st.text(min_size=1, max_size=8).filter(lambda text: text.isprintable(
 
 
 @given(st.dictionaries(NAMES | st.text().map("SLUICE_{}".format), VALUES))
+@PATIENT
 def test_any_environment_is_read_or_refused_in_printable_lines(environ):
     try:
         settings = Settings.from_env(environ)
@@ -40,6 +45,7 @@ def test_any_environment_is_read_or_refused_in_printable_lines(environ):
 
 
 @given(st.text().map("SLUICE_{}".format), st.text())
+@PATIENT
 def test_no_unknown_name_gets_through(name, value):
     if name not in {declaration.env for declaration in DECLARED.values()}:
         with pytest.raises(SettingsError):
@@ -53,6 +59,8 @@ def test_no_unknown_name_gets_through(name, value):
     st.text(max_size=6),
     st.sampled_from(["@nn:9870/logs", "@h", "@h:1;u:p@h2:1", "@[::1]:1/x?y=z#f", "@"]),
 )
+@example("SLUICE_HISTORY", "", "", "://", "@nn:9870/logs")
+@PATIENT
 def test_a_password_is_never_told(name, scheme, before, after, rest):
     assume(scheme or not before.startswith("//"))  # then "user" is the scheme, and the secret a user's name
     secret = "Geheimnis7"
@@ -68,6 +76,7 @@ def test_a_password_is_never_told(name, scheme, before, after, rest):
     st.none() | SEGMENTS,
     st.lists(SEGMENTS.filter(lambda text: "/" not in text), max_size=3),
 )
+@PATIENT
 def test_a_history_address_is_read_back_from_its_text(scheme, hosts, user, path):
     userinfo = "" if user is None else f"{quote(user, safe='')}@"
     location = history_location(f"{scheme}://{userinfo}{';'.join(hosts)}/{'/'.join(map(quote, path))}")
@@ -78,6 +87,7 @@ def test_a_history_address_is_read_back_from_its_text(scheme, hosts, user, path)
 
 
 @given(st.lists(HOSTS, min_size=1, max_size=3))
+@PATIENT
 def test_a_list_of_brokers_is_read_back_from_its_text(hosts):
     brokers = broker_list(";".join(hosts))
     assert broker_list(brokers) == brokers
@@ -85,6 +95,7 @@ def test_a_list_of_brokers_is_read_back_from_its_text(hosts):
 
 
 @given(st.text() | st.text("\x00\x1b\u202e\ud800a"))
+@PATIENT
 def test_what_is_shown_is_printable(text):
     assert printable(text).isprintable()
     assert quoted(text).isprintable()

@@ -149,7 +149,7 @@ def paths(value, path=()):
 
 
 @given(documents(), st.sampled_from(["\n", "\r\n"]))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_every_key_is_found_on_the_line_where_it_was_written(document, newline):
     text, lines = document
     text = text.replace("\n", newline)
@@ -185,7 +185,7 @@ STATEMENTS = st.sampled_from(
 
 @given(st.lists(STATEMENTS, max_size=8), st.sampled_from(["\n", "\r\n"]))
 @example(["[a.b]", "[a]"], "\n")
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_whatever_tomllib_accepts_is_found_whole(statements, newline):
     text = newline.join(statements)
     try:
@@ -200,6 +200,8 @@ def test_whatever_tomllib_accepts_is_found_whole(statements, newline):
 
 
 @given(st.text() | st.text("a=.[]{}'\",\n\\# 1\r"))
+@example("'\x1f' = 1")
+@settings(deadline=None)
 def test_any_text_is_scanned_to_an_end(text):
     found = TomlLines(text)
     assert all(1 <= line <= text.count("\n") + 1 for line in found.found.values())

@@ -32,7 +32,7 @@ def test_brokers(text, brokers):
         ("h:65536", "port 65536"),
         ("h:port", "not host:port"),
         ("h:1,h2:2", "separated by ';'"),
-        ("http://h:1", "'http' is not a scheme"),
+        ("http://h:1", "the scheme is none for brokers"),
         ("kafka://h:1/topic", "not host:port"),
         ("kafka://u:p@h:1", "user and password do not belong here"),
         ("-h:1", "not host:port"),
@@ -82,7 +82,7 @@ def test_escapes_of_an_hdfs_address():
     ("text", "reason"),
     [
         ("var/history", "no scheme"),
-        ("hdfs://nn/x", "'hdfs' is not a scheme"),
+        ("hdfs://nn/x", "the scheme is none for the history"),
         ("file://var/history", "a local path starts with"),
         ("file://", "a local path starts with"),
         ("webhdfs://nn:9870", "no path"),

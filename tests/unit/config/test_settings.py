@@ -76,7 +76,7 @@ def test_values_from_the_environment():
         "SLUICE_DATA_DIR": "/var/lib/sluice",
         "SLUICE_MAX_BODY_BYTES": "1024",
         "SLUICE_INGEST_MAX_BYTES": "1024",
-        "SLUICE_RELIABILITY": "best-effort",
+        "SLUICE_RELIABILITY": "end-to-end",
     }
     assert Settings.from_env(environ) == Settings(
         broker="kafka://a:1;kafka://b:2",
@@ -96,7 +96,6 @@ def test_values_from_the_environment():
         data_dir=Path("/var/lib/sluice"),
         max_body_bytes=1024,
         ingest_max_bytes=1024,
-        reliability="best-effort",
     )
     assert set(environ) == {declaration.env for declaration in DECLARED.values()}
     assert Settings.from_env(environ).given == frozenset(environ)
@@ -111,10 +110,11 @@ def test_values_from_the_environment():
         ("SLUICE_HISTORY_FORMAT", "parquet", "is not available in this version"),
         ("SLUICE_HISTORY_FORMAT", "avro", "is not available in this version"),
         ("SLUICE_HISTORY_COMPRESSION", "lz4", "is unknown"),
+        ("SLUICE_RELIABILITY", "best-effort", "is not available in this version"),
         ("SLUICE_RELIABILITY", "best", "is unknown"),
         ("SLUICE_ROLES", "ingest,sink", "'sink' is unknown"),
         ("SLUICE_BROKER", "a:1,b:2", "several brokers are separated by ';'"),
-        ("SLUICE_HISTORY", "hdfs://nn/logs", "'hdfs' is not a scheme for the history"),
+        ("SLUICE_HISTORY", "hdfs://nn/logs", "the scheme is none for the history"),
         ("SLUICE_APP_ID", "a b", "cannot be part of the name of a topic or a consumer group"),
         ("SLUICE_APP_ID", "a\x1b[2J", "has control characters or bytes that are not UTF-8"),
         ("SLUICE_DATA_DIR", "\udcff", "has control characters or bytes that are not UTF-8"),

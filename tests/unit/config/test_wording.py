@@ -17,6 +17,7 @@ from config.wording import did_you_mean, listed, printable, quoted, without_secr
         ("kafka://b:1;kafka://me:hunter2@b:2", "kafka://b:***@b:2"),
         ("webhdfs://nn/logs?delegation=abc&op=x", "webhdfs://nn/logs?delegation=***&op=***"),
         ("me:hun\nter2@nn", "me:***@nn"),
+        ("me:hunter2://@nn", "me:***@nn"),
     ],
 )
 def test_a_password_is_hidden_wherever_it_stands(text, shown):
