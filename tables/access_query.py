@@ -42,9 +42,6 @@ class _Total:
 
     def shown(self, start_s: int, service: str | None) -> dict[str, Any]:
         """The row of an answer."""
-        latencies: dict[int, int] = {}
-        for buckets, counts in self.parts:
-            add_counts(latencies, buckets, counts)
         return {
             "start": start_s,
             "service": service,
@@ -54,7 +51,7 @@ class _Total:
                 "-" if code is None else str(code): self.statuses[code]
                 for code in sorted(self.statuses, key=lambda code: -1 if code is None else code)
             },
-            "latency_ms": percentiles(latencies, 0.0, self.longest_ms or 0.0),
+            "latency_ms": percentiles(self.parts, 0.0, self.longest_ms or 0.0),
         }
 
 

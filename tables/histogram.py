@@ -7,7 +7,9 @@ what is encoded does not depend on how records were batched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Sequence
+from itertools import accumulate
 from math import ceil, exp, log
 from typing import TypeVar
 
@@ -52,24 +54,37 @@ def add_counts(into: dict[B, int], buckets: Iterable[B], counts: Iterable[int]) 
 
 
 def percentiles(
-    counts: Mapping[int, int], lowest: float, highest: float, percents: Sequence[int] = PERCENTS
+    parts: Sequence[tuple[Collection[int], Collection[int]]],
+    lowest: float,
+    highest: float,
+    percents: Sequence[int] = PERCENTS,
 ) -> dict[str, float | None]:
-    """`{"p50": …, "p95": …, "p99": …, "max": …}` by nearest rank; all null where nothing was counted.
+    """`{"p50": …, "p95": …, "p99": …, "max": …}` of histograms together, by nearest rank; all null for none.
 
-    Each percentile is within 2 % of the value that has that rank; `max` is exact: it is `highest`. `percents` ascend.
+    A part is a histogram as two columns, its buckets and their counts. Each percentile is within 2 % of the value that
+    has that rank; `max` is exact: it is `highest`.
     """
+    parts = [part for part in parts if part[0]]
     found: dict[str, float | None] = dict.fromkeys((*(f"p{percent}" for percent in percents), "max"))
-    total = sum(counts.values())
-    if not total:
+    if not parts:
         return found
-    wanted = [(f"p{percent}", -(-total * percent // 100)) for percent in percents]
-    passed = 0
-    for bucket in sorted(counts):
-        passed += counts[bucket]
-        while wanted and passed >= wanted[0][1]:
+    # Adding up in a list is twice as fast as in a dict, and needs no sorting afterwards.
+    base = min(0, min(min(buckets) for buckets, _ in parts))
+    counts = [0] * (max(max(buckets) for buckets, _ in parts) - base + 1)
+    for buckets, per_bucket in parts:
+        if base:
+            for bucket, count in zip(buckets, per_bucket, strict=True):
+                counts[bucket - base] += count
+        else:
+            for bucket, count in zip(buckets, per_bucket, strict=True):
+                counts[bucket] += count
+    passed = list(accumulate(counts))
+    for percent in percents:
+        rank = -(-passed[-1] * percent // 100)
+        if rank == passed[-1]:
+            found[f"p{percent}"] = highest
+        else:
             # The exact value lies between the extremes, so moving the estimate between them never makes it worse.
-            found[wanted.pop(0)[0]] = min(max(value_of(bucket), lowest), highest)
-        if not wanted:
-            break
+            found[f"p{percent}"] = min(max(value_of(bisect_left(passed, rank) + base), lowest), highest)
     found["max"] = highest
     return found

@@ -127,7 +127,7 @@ class Spread:
             add_counts(self.counts, buckets, counts)
 
     def shown(self) -> Any:
-        return percentiles(self.counts, self.lowest, self.highest)
+        return percentiles([(self.counts.keys(), self.counts.values())], self.lowest, self.highest)
 
 
 GAUGES: dict[str, type[Gauge]] = {"sum": Sum, "min": Low, "max": High, "percentiles": Spread}
