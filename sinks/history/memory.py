@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import PurePosixPath
 from typing import NamedTuple, TypeVar
 
-from sinks.history.errors import StorageRefused, StorageUnavailable
+from sinks.history.errors import StorageFull, StorageRefused, StorageUnavailable
 from sinks.history.storage import Body, Entry
 
 T = TypeVar("T")
@@ -21,6 +21,8 @@ class Fault(Enum):
     REFUSED = "fails, and nothing happened"
     ANSWER_LOST = "happens, and fails"
     PARTIAL = "a write leaves half of the file, and fails; other calls are refused"
+    TRUNCATED = "a write leaves half of the file, and answers that all is well; other calls happen"
+    FULL = "fails for want of room, and nothing happened"
     DELAYED = "fails, and happens when `release` is called"
     CRASH_BEFORE = "the process dies before it"
     CRASH_AFTER = "the process dies after it"
@@ -40,20 +42,21 @@ class Call(NamedTuple):
 class MemoryStorage:
     """Files in memory, faults on demand. Calls are counted from 0; `fail` sets a one-shot fault at such a number.
 
+    `MemoryStorage(other)` is another process's view of the other one's files, with calls, faults and death of its own.
     `before_call` is called in the caller's thread with each call's number before it happens: a test may let the rest of
     the world go on there while this caller stands still. `after_change` is called after each change, under the lock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, other: MemoryStorage | None = None) -> None:
         self.calls: list[Call] = []
-        self.files: dict[str, bytes] = {}
-        self.directories: set[str] = {"."}
+        self.files: dict[str, bytes] = other.files if other else {}
+        self.directories: set[str] = other.directories if other else {"."}
         self.before_call: Callable[[int], None] | None = None
-        self.after_change: Callable[[], None] | None = None
+        self.after_change: Callable[[], None] | None = other.after_change if other else None
         self._faults: dict[int | str, Fault] = {}
         self._delayed: list[Callable[[], object]] = []
         self._dead = False
-        self._lock = threading.RLock()
+        self._lock = other._lock if other else threading.RLock()
 
     def fail(self, call: int | str, fault: Fault) -> None:
         """Sets the fault of a call, given by number, or of the next call of an operation, given by name."""
@@ -153,7 +156,7 @@ class MemoryStorage:
                 raise StorageRefused(f"{name} is a file")
         self.directories.update(above)
 
-    def _call(self, operation: str, path: str, act: Callable[[], T], partial: Callable[[], object] | None = None) -> T:
+    def _call(self, operation: str, path: str, act: Callable[[], T], partial: Callable[[], T] | None = None) -> T:
         if self.before_call is not None:
             self.before_call(len(self.calls))
         with self._lock:
@@ -168,9 +171,11 @@ class MemoryStorage:
                 self._delayed.append(act)
             elif fault is Fault.PARTIAL and partial is not None:
                 partial()
+            if fault is Fault.FULL:
+                raise StorageFull(f"{operation} {path}: {fault.value}")
             if fault in (Fault.DELAYED, Fault.PARTIAL, Fault.REFUSED):
                 raise StorageUnavailable(f"{operation} {path}: {fault.value}")
-            result = act()
+            result = partial() if fault is Fault.TRUNCATED and partial is not None else act()
             if self.after_change is not None and operation in ("write", "rename", "make_directory", "delete"):
                 self.after_change()
             if fault is Fault.CRASH_AFTER:

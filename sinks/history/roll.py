@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from sinks.history.buffer import SealedFile
 from sinks.history.codec import Compression
 from sinks.history.commit import CommitLog
 from sinks.history.encoder import Format
-from sinks.history.errors import HistoryDamaged, StorageUnavailable
+from sinks.history.errors import HistoryDamaged, SinkError, StorageFull, StorageUnavailable
 from sinks.history.record import CommitRecord, CommittedFile
 from sinks.history.storage import Body, Storage
 from sinks.history.threads import Threads
@@ -36,7 +37,7 @@ class Destination(NamedTuple):
 
 
 class Roll:
-    """The rolls's files and how far its commit has come.
+    """A roll's files and how far its commit has come.
 
     Steps: files uploaded -> record uploaded, all sizes checked -> record renamed (the commit) -> files renamed.
     Each attempt to upload a file has a name of its own: one that timed out may still be going on, and must not be able
@@ -54,11 +55,8 @@ class Roll:
         self.bytes = sum(len(file.body) for file in files)
         self._files = files
         self._lost = lost
-        self._upload = uuid.uuid4().hex
-        uploads = layout.uploads_directory(to.topic, to.partition)
-        self._directory = f"{uploads}/{layout.upload_name(key, self._upload)}"
+        self._new_upload()
         self._attempts = itertools.count()
-        self._sources: dict[int, str] = {}  # by index in files
         self._record: tuple[str, CommitRecord] | None = None  # where it was uploaded to, and the record
         self._keys: list[int] | None = None  # of all records, when this one was committed
         self._moved: set[str] = set()
@@ -66,10 +64,13 @@ class Roll:
     async def commit(self) -> None:
         """Goes through the steps that are left. Raises: as PartitionWriter.commit."""
         if self._record is None:
-            await self._to.threads.each(
-                self._upload_file, [i for i in range(len(self._files)) if i not in self._sources]
-            )
-            self._record = await self._to.threads.run(self._upload_record)
+            try:
+                missing = [index for index in range(len(self._files)) if index not in self._sources]
+                await self._to.threads.each(self._upload_file, missing)
+                self._record = await self._to.threads.run(self._upload_record)
+            except StorageFull:
+                await self._take_back()
+                raise
         source, record = self._record
         if self._keys is None:
             self._keys = await self._to.threads.run(self._to.log.publish, source, record)
@@ -89,6 +90,22 @@ class Roll:
             f"{self._to.topic}[{self._to.partition}] offsets {self.first} to {self.last}: "
             f"records={self.rows} files={len(self._files)} bytes={self.bytes}"
         )
+
+    def _new_upload(self) -> None:
+        self._upload = uuid.uuid4().hex
+        uploads = layout.uploads_directory(self._to.topic, self._to.partition)
+        self._directory = f"{uploads}/{layout.upload_name(self._key, self._upload)}"
+        self._sources: dict[int, str] = {}  # by index in files
+
+    async def _take_back(self) -> None:
+        """Removes an upload that found no room, so as not to take what is left from others.
+
+        The next attempt is a new upload in a directory of its own: this removal may time out, and happen later.
+        """
+        directory = self._directory
+        self._new_upload()
+        with suppress(SinkError):  # it is cleared away later
+            await self._to.threads.run(self._to.storage.delete, directory)
 
     async def _upload_file(self, index: int) -> None:
         source = f"{self._directory}/{index:05d}.{next(self._attempts)}"
