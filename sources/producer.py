@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -61,6 +61,7 @@ class GroupCommitProducer:
         client_id: str,
         flow: Flow,
         deadline_s: float = DELIVERY_DEADLINE_S,
+        connect_with: Callable[[Sequence[str], str, str, int], Awaitable[Connection]] = connect,
         clock: Callable[[], float] = time.monotonic,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -70,6 +71,7 @@ class GroupCommitProducer:
         self._topic = topic
         self._client_id = client_id
         self._deadline_s = deadline_s
+        self._connect_with = connect_with
         self._clock = clock
         self._now_s = now_s
         self._connection: Connection | None = None
@@ -251,7 +253,7 @@ class GroupCommitProducer:
         told = ""
         while True:
             try:
-                connection = await connect(
+                connection = await self._connect_with(
                     self._bootstrap_servers, self._topic, self._client_id, int(self._deadline_s * 500)
                 )
             except Exception as error:  # whatever it is, events wait for it to end: say what, and try again
@@ -306,8 +308,11 @@ class GroupCommitProducer:
         tasks, self._lane_tasks = self._lane_tasks, set()
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
         error = BrokerUnavailable("the connection to Kafka was lost")
         for lane in lanes:
             lane.abandon(error)
-        await connection.close(timeout_s=2.0)
+        try:
+            await connection.close(timeout_s=2.0)
+        except Exception:
+            log.warning("A producer did not end well; it is replaced all the same.", exc_info=True)
