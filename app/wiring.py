@@ -201,6 +201,7 @@ def monitor_app(settings: Settings, routes: Routes, follower: Follower, flows: d
             processor_factory=new_monitor,
             on_committed=count,
         ),
+        offsets="lane",
         close_within_s=LANES_CLOSE_WITHIN_S,
     )
     return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import faust
 from faust.app.base import BootStrategy
@@ -85,9 +85,17 @@ class BatchApp(faust.App):
         self.batched[spec.name] = spec
         return self.topic(spec.name, schema=BatchSchema(), internal=False, allow_empty=True)
 
-    def lane_agent(self, name: str, topic: str, handler_factory: HandlerFactory, *, close_within_s: float) -> Lanes:
+    def lane_agent(
+        self,
+        name: str,
+        topic: str,
+        handler_factory: HandlerFactory,
+        *,
+        close_within_s: float,
+        offsets: Literal["acks", "lane"] = "acks",
+    ) -> Lanes:
         """Register the agent `name`, which hands each batch of `topic` to the lane of its partition."""
-        channel = self.batch_topic(BatchTopic(topic, offsets="acks", held=True))
+        channel = self.batch_topic(BatchTopic(topic, offsets=offsets, held=True))
         lanes = Lanes(self, topic, handler_factory, close_within_s=close_within_s)
         self.lane_groups.append(lanes)
 

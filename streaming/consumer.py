@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 2  # batches of a partition fetched ahead of whoever handles them
 POLL_S = 0.1  # a partition that is released during a poll joins the next one
 POLL_FULL_S = 0.02  # the same while some partition is full and may have room again soon
+COMMIT_TIMEOUT_S = 5.0
 CONNECT_BACKOFF_S = (0.5, 1.0, 2.0, 4.0)
 
 
@@ -271,10 +272,11 @@ class BatchConsumer(Consumer):
     async def commit_now(self, tps: Iterable[TP]) -> None:
         """Commit the acknowledged prefixes of `tps` at once; also while the partition is being revoked.
 
-        Raises BrokerUnavailable-like KafkaError where the group's coordinator does not take it; the offset then stays
-        behind, which a history lane does not mind (its files say where to go on).
+        Where the group's coordinator does not take them in time the offsets stay behind, and their batches are
+        delivered again to the next owner, which a history lane does not mind (its files say where to go on).
         """
-        offsets = {tp: offset for tp in tps if (offset := self._new_offset(tp)) is not None}
+        ours = [tp for tp in tps if self._is_batched(tp) and self.app.batched[tp.topic].offsets == "acks"]
+        offsets = {tp: offset for tp in ours if (offset := self._new_offset(tp)) is not None}
         if offsets:
             consumer = self._thread._ensure_consumer()
             wanted = {
@@ -282,7 +284,7 @@ class BatchConsumer(Consumer):
                 for tp, offset in offsets.items()
             }
             try:
-                await asyncio.wait_for(self._thread.call_thread(consumer.commit, wanted), timeout=10.0)
+                await asyncio.wait_for(self._thread.call_thread(consumer.commit, wanted), timeout=COMMIT_TIMEOUT_S)
             except (KafkaError, asyncio.TimeoutError) as exc:
                 log.warning("Offsets were not committed group=%s offsets=%s: %r", self.app.conf.id, offsets, exc)
 
