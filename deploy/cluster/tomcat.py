@@ -12,7 +12,7 @@ from xml.sax.saxutils import quoteattr
 
 from deploy.cluster.fetch import fetch
 from deploy.cluster.process import LOCALHOST, ServiceProcess, free_port
-from deploy.cluster.programs import java
+from deploy.cluster.programs import LIGHT_DUTY, java
 
 _WEBAPP = Path(__file__).parent / "webapp"
 
@@ -100,7 +100,7 @@ class Tomcat:
             "JRE_HOME": str(Path(java()).resolve().parent.parent),
             "CATALINA_HOME": str(home),
             "CATALINA_BASE": str(self.directory),
-            "CATALINA_OPTS": f"-Xmx{self._heap_mb}m -XX:+UseSerialGC",
+            "CATALINA_OPTS": " ".join((f"-Xmx{self._heap_mb}m", *LIGHT_DUTY)),
         }
         self._process.start()
         self._process.wait_ready(self._why_not_ready)
