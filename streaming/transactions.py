@@ -104,7 +104,9 @@ class TransactionalWriter:
         sent = []
         for (topic, partition), topic_rows in rows.items():
             for batch, count in _batches(producer, topic_rows):
-                sent.append((topic, partition, count, await producer.send_batch(batch, topic, partition=partition)))
+                future = await producer.send_batch(batch, topic, partition=partition)
+                future.add_done_callback(_retrieved)  # where one fails, the others are not waited for
+                sent.append((topic, partition, count, future))
         ends: dict[tuple[str, int], int] = {}
         for topic, partition, count, future in sent:
             metadata = await future
@@ -131,6 +133,12 @@ class TransactionalWriter:
                 await asyncio.wait_for(producer.client.close(), STOP_S)
             except Exception as again:
                 log.debug("Client of %s did not close cleanly: %r", self.transactional_id, again)
+
+
+def _retrieved(future: asyncio.Future[Any]) -> None:
+    """Keep asyncio from reporting an exception that the transaction's failure has told already."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _batches(producer: AIOKafkaProducer, rows: Sequence[Row]) -> list[tuple[Any, int]]:
