@@ -170,8 +170,13 @@ class Lane:
 
     async def _finish(self) -> None:
         if self._open:
-            self._acknowledge(await self._handler.close())
-            self._open = False
+            try:
+                self._acknowledge(await self._handler.close())
+                self._open = False
+            except Exception as exc:  # the storage is away, say: the next owner reads again what is not durable
+                log.warning("Partition let go unfinished %s[%d]: %r", self.tp.topic, self.tp.partition, exc)
+                self._open = False
+                await self._handler.abandon()
         self._let_go()
 
     def _let_go(self) -> None:

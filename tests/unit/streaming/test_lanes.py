@@ -65,6 +65,7 @@ class Handler:
         self.open_failures: list[Exception] = []
         self.blocked = asyncio.Event()
         self.block = False
+        self.close_failure: Exception | None = None
 
     async def open(self) -> int:
         self.opened += 1
@@ -85,6 +86,8 @@ class Handler:
 
     async def close(self) -> int | None:
         self.closed += 1
+        if self.close_failure is not None:
+            raise self.close_failure
         return None
 
     async def abandon(self) -> None:
@@ -206,3 +209,16 @@ async def test_a_lane_that_does_not_finish_in_time_is_abandoned() -> None:
     await lanes.on_revoked([TP0])
     assert not stuck.acked
     assert (handler.abandoned, handler.closed) == (1, 0)
+
+
+async def test_a_lane_that_cannot_finish_lets_go_without_harm() -> None:
+    consumer, handler = Consumer(), Handler()
+    handler.close_failure = ConnectionError("HDFS away")
+    crashes: list[BaseException] = []
+    lanes = Lanes(
+        SimpleNamespace(consumer=consumer, crash=crashes.append), "raw-log", lambda tp: handler, close_within_s=1
+    )
+    await lanes.on_assigned([TP0])
+    await until(lambda: lanes.lanes[TP0].state == "running")
+    await lanes.on_revoked([TP0])
+    assert (handler.closed, handler.abandoned, crashes, lanes.owned()) == (1, 1, [], [])
