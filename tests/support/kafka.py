@@ -131,7 +131,10 @@ class LiveKafka:
         return self._with_consumer(topic, isolation, ask)
 
     def group_offsets(self, group: str, topic: str) -> dict[int, int]:
-        """What a consumer group has committed; partitions without a commit are absent."""
+        """What a consumer group has committed; partitions without a commit are absent.
+
+        So are all for a moment after a broker's start, while it still loads them: ask with `wait_until` then.
+        """
 
         async def ask(admin: AIOKafkaAdminClient) -> dict[int, int]:
             committed = await admin.list_consumer_group_offsets(group)
