@@ -118,6 +118,31 @@ class CommitLog:
         for key in old:
             self._storage.delete(layout.commit_path(self._topic, self._partition, key))
 
+    def all(self) -> tuple[list[CommitRecord], list[tuple[str, str]]]:
+        """All rolls there ever were, in order; and what can't be read, as path and reason."""
+        records: dict[int, CommitRecord] = {}
+        unreadable: list[tuple[str, str]] = []
+        for key in self._keys():  # before the archive: what is moved there meanwhile is found there
+            try:
+                record = self._read(key)
+            except HistoryDamaged as error:
+                unreadable.append((layout.commit_path(self._topic, self._partition, key), str(error)))
+                continue
+            if record is not None:
+                records[key] = record
+        for entry in sorted(self._storage.entries(self._archive)):
+            if layout.parse_archive_name(entry.name) is None:
+                continue
+            path = f"{self._archive}/{entry.name}"
+            for line in (self._storage.read(path) or b"").splitlines():
+                try:
+                    record = CommitRecord.from_json(line)
+                except ValueError as error:
+                    unreadable.append((path, str(error)))
+                else:
+                    records[record.key] = record  # one in the directory of that key came after, and never counted
+        return [records[key] for key in sorted(records)], unreadable
+
     def _rename_record(self, source: str, record: CommitRecord) -> None:
         """Gives the record its final name, or finds out that it has it, or why it can't."""
         target = layout.commit_path(self._topic, self._partition, record.key)

@@ -17,6 +17,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from sinks.history.codec import Compression
+
 DATA = "data"
 UPLOADS = "_sluice/tmp"
 COMMITS = "_sluice/commits"
@@ -33,7 +35,7 @@ NO_TYPE = "unknown"
 _LONGEST_TYPE = 200
 _UNSAFE = re.compile(rb"[^A-Za-z0-9._-]")
 
-_SUFFIXES = {"gzip": ".gz", "zstd": ".zst", "none": ""}
+_SUFFIXES: dict[Compression, str] = {"gzip": ".gz", "zstd": ".zst", "none": ""}
 _COMPRESSIONS = {suffix: name for name, suffix in _SUFFIXES.items()}
 _DATA_FILE = re.compile(
     r"data/type=(?P<type>[A-Za-z0-9._%-]+)/dt=(?P<date>\d{4}-\d\d-\d\d)/hour=(?P<hour>[01]\d|2[0-3])/"
@@ -63,7 +65,7 @@ class DataFile(NamedTuple):
     first: int
     last: int
     format: str
-    compression: str
+    compression: Compression
 
 
 def escape_type(value: bytes | None) -> str:
@@ -103,7 +105,9 @@ def directory(bucket: Bucket) -> str:
     return f"{DATA}/type={bucket.type}/dt={at:%Y-%m-%d}/hour={at:%H}"
 
 
-def data_path(bucket: Bucket, topic: str, partition: int, first: int, last: int, format_: str, compression: str) -> str:
+def data_path(
+    bucket: Bucket, topic: str, partition: int, first: int, last: int, format_: str, compression: Compression
+) -> str:
     """The final path of a bucket's file of the roll first..last."""
     name = f"{topic}+{partition}+{first:020d}+{last:020d}.{format_}{_SUFFIXES[compression]}"
     return f"{directory(bucket)}/{name}"

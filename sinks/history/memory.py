@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from enum import Enum
 from pathlib import PurePosixPath
 from typing import NamedTuple, TypeVar
@@ -56,7 +56,7 @@ class MemoryStorage:
         self._faults: dict[int | str, Fault] = {}
         self._delayed: list[Callable[[], object]] = []
         self._dead = False
-        self._lock = other._lock if other else threading.RLock()
+        self._lock: AbstractContextManager[object] = other._lock if other else threading.RLock()
 
     def fail(self, call: int | str, fault: Fault) -> None:
         """Sets the fault of a call, given by number, or of the next call of an operation, given by name."""

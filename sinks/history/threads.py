@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 class Threads:
-    """Runs blocking calls in an executor, at most `parallel` of one owner at a time.
+    """Runs blocking calls in an executor, in asyncio's own without one; at most `parallel` of one owner at a time.
 
     A caller that is cancelled does not wait for the thread: the call goes on, and its result is dropped.
     """
 
-    def __init__(self, executor: Executor, parallel: int) -> None:
+    def __init__(self, executor: Executor | None, parallel: int) -> None:
         self._executor = executor
         self._parallel = parallel
 
