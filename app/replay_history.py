@@ -143,6 +143,9 @@ async def _write(
     telling = asyncio.ensure_future(_tell_progress(command, parts))
     try:
         await asyncio.gather(*writing)
+    except asyncio.CancelledError:
+        command.fail("interrupted: run the same command again to go on")
+        raise
     finally:
         for task in (*writing, telling):
             task.cancel()

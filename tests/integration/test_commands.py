@@ -122,10 +122,34 @@ def test_a_bad_number_is_wrong_usage(shell: Shell, n: str) -> None:
     assert shell("dead-letters", "-n", n).status == 2
 
 
-def test_verify_of_a_history_that_is_whole(served: Worker, shell: Shell) -> None:
-    said = shell("verify")
+@pytest.mark.parametrize("options", [[], ["--deep"]])
+def test_verify_of_a_history_that_is_whole(served: Worker, shell: Shell, options: list[str]) -> None:
+    said = shell("verify", *options)
 
     assert (said.status, said.err) == (0, "")
+    assert "11 records, every offset once" in said.out
+    found = shell("verify", "--json", *options).json
+    assert found["well"]
+    assert sum(part["rows"] for part in found["partitions"]) == 11
+
+
+def test_verify_tells_a_file_that_is_gone_and_one_that_changed(
+    served: Worker, shell: Shell, history: str, tmp_path: Path
+) -> None:
+    file = next(Path(history.removeprefix("file://")).rglob("data/**/*.gz"))
+    file.rename(tmp_path / "away")
+    try:
+        gone = shell("verify")
+        assert gone.status == 1
+        assert f"missing: {file.relative_to(history.removeprefix('file://'))}" in gone.out
+
+        content = (tmp_path / "away").read_bytes()
+        file.write_bytes(bytes([*content[:-1], content[-1] ^ 1]))
+        assert shell("verify").status == 0
+        deep = shell("verify", "--deep")
+        assert (deep.status, str(file.relative_to(history.removeprefix("file://"))) in deep.out) == (1, True)
+    finally:
+        (tmp_path / "away").rename(file)
 
 
 # Last: it takes the worker away.

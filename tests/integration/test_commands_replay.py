@@ -208,6 +208,7 @@ def test_interrupted_it_goes_on_where_it_was(
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=30)
     assert running.returncode == 130
+    assert b"interrupted: run the same command again to go on" in err
     assert b"Traceback" not in err
     first = rows(root)
     assert 0 < len(first) < total
