@@ -47,9 +47,11 @@ def problems(file, read):
     return problems
 
 
-def test_the_shipped_file_is_the_example_of_the_contract():
+def test_the_shipped_file_is_the_example_of_the_contract_and_a_pattern_with_latencies():
     assert load(SHIPPED_ROUTES, check_pattern=accept) == Routes(
-        access_log=AccessLogRoute(("combined", "common"), 10.0),
+        access_log=AccessLogRoute(
+            ("combined", "common", '%h %l %u %t "%r" %s %b "%{Referer}i" "%{User-Agent}i" %D'), 10.0
+        ),
         business=(
             BusinessRoute(
                 name="orders",
