@@ -99,8 +99,9 @@ class PartitionMonitor:
             forward = offset >= forward_from
             failures = None
             for target in targets:
-                target.tally.received += 1
-                target.tally.received_bytes += len(body)
+                tally = target.tally
+                tally.received += 1
+                tally.received_bytes += len(body)
                 value = None
                 try:
                     parsed = target.parse(body)
@@ -126,12 +127,11 @@ class PartitionMonitor:
                 else:
                     target.add(start_s, offset, origin.source, parsed)
                 if forward and value is not None:
-                    target.tally.sent += 1
-                    target.tally.sent_bytes += len(value)
+                    tally.sent_bytes += len(value)
                     headers = [("raw", raw_prefix + b"%d" % offset)]
                     forwards.append(_new(Forward, (target.topic, record.key, value, arrival_ms, headers)))
                 else:
-                    target.tally.reject(REPLAYED)
+                    tally.reject(REPLAYED)
             if failures:
                 letter = self._reject(record, arrival_ms, failures)
                 if forward:
@@ -201,8 +201,10 @@ class PartitionMonitor:
     def _take_tallies(self, records: Sequence[Record]) -> dict[str, Tally]:
         tallies: dict[str, Tally] = {}
         for target in self._targets:
-            if target.tally.received:
-                target.tally.newest_arrival_ms = max(records[-1].timestamp, 0)
-                tallies[target.name] = target.tally
+            tally = target.tally
+            if tally.received:
+                tally.sent = tally.received - sum(tally.rejected.values())
+                tally.newest_arrival_ms = max(records[-1].timestamp, 0)
+                tallies[target.name] = tally
                 target.tally = Tally()
         return tallies

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
+import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -185,3 +189,45 @@ def test_answers_over_partitions_are_what_a_model_counts(data, partitions):
     assert sum(row["pieces"] for row in orders) == total("pieces")
     outside = span.outside(stores, RETENTION_S)
     assert sum(sum(kinds.values()) for kinds in outside.values()) == total("outside")
+
+
+texts = st.text(alphabet=st.characters(), max_size=30).map(lambda text: text.encode("utf-8", "surrogatepass"))
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+bodies = st.one_of(
+    st.none(),
+    st.binary(max_size=200),
+    texts,
+    st.dictionaries(st.sampled_from(("ts", "status", "amount", "items", "x")), json_values).map(
+        lambda fields: json.dumps(fields).encode()
+    ),
+    st.builds(
+        lambda path, status, size: b'h - - [15/Jan/2027:08:00:00 +0000] "GET %s HTTP/1.1" %d %d' % (path, status, size),
+        texts,
+        st.integers(-1, 10**30),
+        st.integers(-1, 10**30),
+    ),
+)
+header_values = st.one_of(st.sampled_from((b"access_log", b"business", b"orders", None)), texts, st.binary(max_size=20))
+headers = st.lists(
+    st.tuples(st.sampled_from(("type", "logger", "host", "service", "timestamp", "reason")), header_values), max_size=6
+).map(tuple)
+
+
+@given(st.lists(st.tuples(headers, bodies, st.integers(-1, 2**41)), max_size=20))
+@settings(max_examples=300, deadline=None)
+def test_nothing_in_a_record_stops_its_partition(hostile):
+    monitored = Monitored(business=(ORDERS, replace(ORDERS, name="all", logger="*", timestamp=None, keep="all")))
+    records = [Raw(offset, arrival_ms, body, headers) for offset, (headers, body, arrival_ms) in enumerate(hostile)]
+    outcome = monitored.run(records)
+    for tally in outcome.tallies.values():
+        assert "internal_error" not in tally.rejected
+        assert tally.received == tally.sent + sum(tally.rejected.values())
+    letters = [forward for forward in outcome.forwards if forward.topic == "dead-letter"]
+    for letter in letters:
+        dict(letter.headers)["error"].decode()
+    answers = [access_windows([monitored.store], **CLOCK), access_top([monitored.store], **CLOCK)]
+    orjson.dumps([*answers, business_windows([monitored.store], ORDERS, **CLOCK)])

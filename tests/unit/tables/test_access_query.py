@@ -138,3 +138,8 @@ def test_windows_out_of_the_retention_are_not_shown_though_they_are_still_stored
 
 def test_answers_are_json():
     orjson.dumps([access_windows(READERS, **CLOCK), access_top(READERS, **CLOCK)])
+
+
+def test_of_all_services_together():
+    rows = access_windows(READERS, by_service=False, step_s=20, **CLOCK)
+    assert [(row["start"] - START, row["service"], row["requests"]) for row in rows] == [(0, None, 4), (20, None, 1)]
