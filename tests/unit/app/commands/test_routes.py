@@ -10,6 +10,7 @@ from config.routes import BusinessRoute, Metric, Routes, load
 from config.settings import SHIPPED_ROUTES
 from parsers.tomcat import compile_pattern
 
+COMBINED_WITH_LATENCY = '%h %l %u %t "%r" %s %b "%{Referer}i" "%{User-Agent}i" %D'
 SHIPPED = load(SHIPPED_ROUTES, check_pattern=compile_pattern)
 HOSTILE = BusinessRoute(
     "pay", "\x1b[2J*", "regex", "(?P<a>\x07.)", None, {"a": "int"}, "all", (), (Metric("m", "max", "a"),)
@@ -23,7 +24,7 @@ def test_programs_get_every_route_with_its_topic_and_table() -> None:
     assert shown["file"] == str(SHIPPED_ROUTES)
     assert shown["access_log"] == {
         "type": "access_log",
-        "patterns": ["combined", "common"],
+        "patterns": ["combined", "common", COMBINED_WITH_LATENCY],
         "tomcat": 10.0,
         "topic": "access-log",
         "table": "/api/access",
@@ -50,7 +51,7 @@ def test_people_get_a_line_a_route_and_the_file() -> None:
     header, access_log, orders, blank, file = as_text(SHIPPED).splitlines()
 
     assert header.split("  ")[0] == "LOG"
-    assert access_log.startswith("type=access_log  combined or common, Tomcat 10  ")
+    assert access_log.startswith(f"type=access_log  combined or common or {COMBINED_WITH_LATENCY}, Tomcat 10  ")
     assert "  access-log  " in access_log
     assert orders.startswith("logger=orders  ")
     assert "json: order_id str, status str, amount float, time from ts" in orders
