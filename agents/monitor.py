@@ -97,6 +97,8 @@ class PartitionMonitor:
             last = offset
             origin, targets = known_origin(record.headers) or origin_of(record.headers)
             forward = offset >= forward_from
+            key = record.key
+            key_bytes = len(key) if key else 0
             failures = None
             for target in targets:
                 tally = target.tally
@@ -109,10 +111,11 @@ class PartitionMonitor:
                     if event_ms is None:
                         event_ms = origin.time_ms(arrival_ms)
                     # What may be too large is encoded in any case: a replay has to come to the same verdict.
-                    if forward or len(body) + origin.header_bytes > self._small_bytes:
+                    if forward or len(body) + key_bytes + origin.header_bytes > self._small_bytes:
                         value = target.encode(parsed, origin.service, origin.host, event_ms)
-                        if len(value) > max_value_bytes:
-                            raise ParseError(TOO_LARGE, f"{len(value)} bytes as JSON, more than {max_value_bytes}")
+                        size = len(value) + key_bytes
+                        if size > max_value_bytes:
+                            raise ParseError(TOO_LARGE, f"{size} bytes with its key, more than {max_value_bytes}")
                 except ParseError as error:
                     failures = [*(failures or ()), _Failure(target, error.reason, str(error))]
                     continue
@@ -129,7 +132,7 @@ class PartitionMonitor:
                 if forward and value is not None:
                     tally.sent_bytes += len(value)
                     headers = [("raw", raw_prefix + b"%d" % offset)]
-                    forwards.append(_new(Forward, (target.topic, record.key, value, arrival_ms, headers)))
+                    forwards.append(_new(Forward, (target.topic, key, value, arrival_ms, headers)))
                 else:
                     tally.reject(REPLAYED)
             if failures:

@@ -168,6 +168,13 @@ def test_what_would_be_too_large_as_json_is_a_dead_letter_also_for_the_windows()
         assert [forward.topic for forward in outcome.forwards] == ["dead-letter"][forward_from:]
 
 
+def test_a_key_counts_towards_the_size():
+    monitored = Monitored()
+    outcome = monitored.run([replace(access(0), key=b"k" * 999_900), replace(access(1), key=b"k" * 999_000)])
+    assert [forward.topic for forward in outcome.forwards] == ["dead-letter", "access-log"]
+    assert outcome.tallies["access-log"].rejected == {"too_large": 1}
+
+
 class Broken(AccessLog):
     """A route with a bug."""
 
