@@ -100,6 +100,14 @@ class HistoryHandler:
         start = written
         if start is None:
             start = kafka.begin if kafka.committed is None else kafka.committed
+            if start > kafka.begin:
+                log.warning(
+                    "The history's root has nothing of %s and begins at the group's committed offset %d; Kafka has "
+                    "records from %d on (all of them: `faust -A app replay --group history --into <another root>`)",
+                    self._where,
+                    start,
+                    kafka.begin,
+                )
         elif kafka.committed is not None and kafka.committed != start:
             log.warning(
                 "History goes on at %s@%d, where its files end; the group's committed offset %d does not count "

@@ -60,12 +60,17 @@ class Table(Protocol):
 class Route(Protocol):
     """A kind of log, shared by all partitions. `parse` and `encode` raise ParseError for what is not of its format."""
 
-    name: str
-    topic: str
-    parse: Callable[[bytes], Any]  # a body; gives a Parsed
-    encode: Callable[
-        [Any, str | None, str | None, int], bytes
-    ]  # it, service, host, time of the record: the topic's JSON
+    @property
+    def name(self) -> str: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def parse(self) -> Callable[[bytes], Any]:
+        """From a body to a Parsed."""
+
+    @property
+    def encode(self) -> Callable[[Any, str | None, str | None, int], bytes]:
+        """From what was parsed, its service, host and the record's time to the topic's JSON."""
 
     def takes(self, origin: Origin) -> bool:
         """Whether records of this origin are of this kind."""

@@ -20,6 +20,9 @@ CHANGELOG_CONFIG = {
     "min.cleanable.dirty.ratio": "0.2",
 }
 
+# A dead letter is a raw record and what was wrong with it: whatever raw-log takes has to fit here.
+DEAD_LETTER_CONFIG = {"max.message.bytes": str(4 * 1024 * 1024)}
+
 
 def changelog_topic(app_id: str) -> str:
     """The compacted topic that the windows are recovered from."""
@@ -28,11 +31,12 @@ def changelog_topic(app_id: str) -> str:
 
 def topic_specs(settings: Settings, routes: Routes) -> list[TopicSpec]:
     """Every topic that workers of this deployment write to; monitoring topics have raw-log's partitions."""
-    monitored = [ACCESS_LOG, DEAD_LETTER, *(route.topic for route in routes.business)]
+    monitored = [ACCESS_LOG, *(route.topic for route in routes.business)]
     many, copies = settings.partitions, settings.replication
     return [
         TopicSpec(RAW_LOG, many, copies),
         *(TopicSpec(name, many, copies, like=RAW_LOG) for name in monitored),
+        TopicSpec(DEAD_LETTER, many, copies, like=RAW_LOG, config=DEAD_LETTER_CONFIG),
         TopicSpec(ALERTS, 1, copies),
         TopicSpec(changelog_topic(settings.app_id), many, copies, like=RAW_LOG, config=CHANGELOG_CONFIG),
         TopicSpec(workers_topic(settings.app_id), 1, copies, config=WORKERS_TOPIC_CONFIG),

@@ -17,7 +17,9 @@ import uvloop
 from agents.access_log import AccessLog
 from agents.business_log import BusinessLog
 from agents.history import HistoryHandler
-from agents.monitor import Outcome, PartitionMonitor
+from agents.monitor import PartitionMonitor
+from agents.outcome import Outcome
+from agents.route import Route
 from app.brokers import Brokers
 from app.cluster import Cluster
 from app.commands import dead_letters as dead_letters_command
@@ -170,7 +172,7 @@ def monitor_app(settings: Settings, routes: Routes, follower: Follower, flows: d
     """The group `<id>-monitor`: raw-log parsed, routed and windowed, exactly once."""
     group = f"{settings.app_id}-monitor"
     app = BatchApp(group, broker=settings.bootstrap_servers)
-    monitored: list[AccessLog | BusinessLog] = [BusinessLog(route) for route in routes.business]
+    monitored: list[Route] = [BusinessLog(route) for route in routes.business]
     if routes.access_log is not None:
         monitored.insert(0, AccessLog(routes.access_log))
 
@@ -199,6 +201,7 @@ def monitor_app(settings: Settings, routes: Routes, follower: Follower, flows: d
             bootstrap_servers=settings.bootstrap_servers,
             follower=follower,
             processor_factory=new_monitor,
+            committed=app.committed,
             on_committed=count,
         ),
         offsets="lane",

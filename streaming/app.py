@@ -14,13 +14,14 @@ from mode.services import ServiceT
 from yarl import URL
 
 from streaming.batches import BatchTopic
-from streaming.consumer import BatchTransport
+from streaming.consumer import BatchConsumer, BatchTransport
 from streaming.lanes import HandlerFactory, Lanes
 from streaming.schema import BatchSchema
 
 SESSION_TIMEOUT_S = 10.0  # how long a dead worker's partitions wait for their next owner
 REBALANCE_TIMEOUT_S = 40.0  # how long the others wait for one that finishes its lanes
 DAY_S = 86_400.0
+COMMITTED_TIMEOUT_S = 15.0
 
 
 class BatchBoot(BootStrategy):
@@ -124,6 +125,11 @@ class BatchApp(faust.App):
         for lanes in self.lane_groups:
             await lanes.close_all()
         await super().on_stop()
+
+    async def committed(self, tp: TP) -> tuple[int | None, str]:
+        """The group's committed offset of an assigned partition, and its metadata. Raises KafkaError, TimeoutError."""
+        consumer: BatchConsumer = self.consumer
+        return await consumer.committed(tp, COMMITTED_TIMEOUT_S)
 
     @property
     def assigned(self) -> bool:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import aiokafka
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
+from aiokafka.protocol.commit import OffsetFetchRequest
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
@@ -103,6 +104,34 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             self._ensure_consumer().seek(aiokafka.TopicPartition(tp.topic, tp.partition), offset)
 
         await self.call_thread(seek)
+
+    async def committed(self, tp: TP) -> tuple[int | None, str]:
+        """The group's committed offset and its metadata; None where it has never committed.
+
+        Not aiokafka's own question: it overlooks an error of the whole group, and a coordinator that is still loading
+        would look like a group that has never committed. Retries until cancelled.
+        """
+
+        async def ask() -> tuple[int | None, str]:
+            coordinator = self._ensure_consumer()._coordinator
+            while True:
+                await coordinator.ensure_coordinator_known()
+                try:
+                    answer = await coordinator._send_req(
+                        OffsetFetchRequest(coordinator.group_id, [(tp.topic, [tp.partition])])
+                    )
+                    _raise_for(getattr(answer, "error_code", 0))
+                    ((_, ((_, offset, metadata, code, *_),)),) = answer.topics
+                    _raise_for(code)
+                except KafkaError as exc:
+                    if not exc.retriable:
+                        raise
+                    coordinator.coordinator_dead()
+                    await asyncio.sleep(0.2)
+                else:
+                    return (None, "") if offset < 0 else (offset, metadata or "")
+
+        return cast("tuple[int | None, str]", await self.call_thread(ask))
 
     async def seek_plain_to_committed(self, tps: list[TP]) -> Mapping[TP, int]:
         """Seek the partitions that are not consumed by the batch."""
@@ -269,6 +298,10 @@ class BatchConsumer(Consumer):
         if not self._is_batched(tp):  # in a batched partition the prefix of batches says it all
             await super()._add_gap(tp, offset_from, offset_to)
 
+    async def committed(self, tp: TP, timeout_s: float) -> tuple[int | None, str]:
+        """The group's committed offset of a partition and its metadata. Raises KafkaError, asyncio.TimeoutError."""
+        return await asyncio.wait_for(self._thread.committed(tp), timeout_s)
+
     async def commit_now(self, tps: Iterable[TP]) -> None:
         """Commit the acknowledged prefixes of `tps` at once; also while the partition is being revoked.
 
@@ -290,6 +323,11 @@ class BatchConsumer(Consumer):
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's stall detector does not know batches; lag is asked of the brokers instead."""
+
+
+def _raise_for(code: int) -> None:
+    if code:
+        raise for_code(code)()
 
 
 class BatchTransport(Transport):

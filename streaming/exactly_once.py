@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import orjson
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
@@ -109,6 +108,7 @@ class ExactlyOnceHandler(Generic[O_co]):
         bootstrap_servers: Sequence[str],
         follower: Follower,
         processor_factory: ProcessorFactory,
+        committed: Callable[[TP], Awaitable[tuple[int | None, str]]],
         on_committed: Callable[[Any, Sequence[Any]], None],
     ) -> None:
         self.tp = tp
@@ -118,6 +118,7 @@ class ExactlyOnceHandler(Generic[O_co]):
         self._follower = follower
         self._processor_factory = processor_factory
         self._processor: Processor[Any] | None = None
+        self._committed = committed
         self._on_committed = on_committed
         self._writer = TransactionalWriter(bootstrap_servers, f"{group}-{tp.topic}-{tp.partition}")
         self._store: PartitionStore | None = None
@@ -130,7 +131,10 @@ class ExactlyOnceHandler(Generic[O_co]):
         async with reader(self._bootstrap_servers) as consumer:
             recovered = await catch_up(consumer, self._changelog, store)
             beginning, end = await bounds(consumer, TopicPartition(self.tp.topic, self.tp.partition))
-        committed, metadata = await self._committed()
+        try:
+            committed, metadata = await self._committed(self.tp)
+        except (KafkaError, OSError, asyncio.TimeoutError) as exc:
+            raise BrokerUnavailable(f"offsets of {self._group} could not be read: {exc!r}") from exc
         self._processor = self._processor_factory(self.tp.partition, store)
         marker = Marker.of(store)
         log.info(
@@ -230,19 +234,3 @@ class ExactlyOnceHandler(Generic[O_co]):
             self._processor.discard()
         await self._writer.close()
         self._follower.follow(self.tp.partition)
-
-    async def _committed(self) -> tuple[int | None, str]:
-        """The group's committed offset and its metadata."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
-        tp = TopicPartition(self.tp.topic, self.tp.partition)
-        try:
-            await asyncio.wait_for(admin.start(), 15.0)
-            found = await asyncio.wait_for(admin.list_consumer_group_offsets(self._group, partitions=[tp]), 15.0)
-        except (KafkaError, OSError, asyncio.TimeoutError) as exc:
-            raise BrokerUnavailable(f"offsets of {self._group} could not be read: {exc!r}") from exc
-        finally:
-            await admin.close()
-        answer = found.get(tp)
-        if answer is None or answer.offset < 0:
-            return None, ""
-        return answer.offset, answer.metadata or ""

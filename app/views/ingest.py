@@ -37,7 +37,7 @@ def register(app: Any, producer: GroupCommitProducer, settings: Settings, flow: 
     """
     ingest = Ingest(producer, settings.max_body_bytes, flow)
 
-    class IngestView(View):  # type: ignore[misc]
+    class IngestView(View):
         """Hands every request to `Ingest` as it is: dispatch by method and Faust's sensors cost 10 µs a request."""
 
         def get_methods(self) -> set[str]:
