@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import signal
 import sys
 import time
@@ -79,6 +80,7 @@ class Launcher:
             return self._stop()
         except ChildEnded as error:
             self._say(str(error))
+            self._calm = None  # what the other one says about it would only bury the reason
             self._stop(after_failure=True)
             return 1
         finally:
@@ -231,12 +233,19 @@ def _not_ready(plan: Plan) -> str | None:
     try:
         connection.request("GET", "/ready")
         answer = connection.getresponse()
-        said = answer.read(2000).decode("utf-8", "replace")
-        return None if answer.status == 200 else f"/ready says {answer.status}: {said}"
+        said = answer.read()
+        return None if answer.status == 200 else _reasons(said)
     except (OSError, http.client.HTTPException) as error:
         return f"the web does not answer yet ({error})"
     finally:
         connection.close()
+
+
+def _reasons(said: bytes) -> str:
+    try:
+        return "; ".join(json.loads(said)["reasons"])
+    except (ValueError, TypeError, KeyError):
+        return said[:200].decode("utf-8", "replace")
 
 
 def _by(port: int) -> str:
