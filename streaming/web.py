@@ -19,8 +19,8 @@ from streaming.errors import PortTaken
 # Connections that may arrive at once and wait to be accepted: log shippers all reconnect when a worker has restarted.
 # The kernel's net.core.somaxconn (4096 by default) caps it.
 BACKLOG = 4_096
-# uvloop accepts one connection for each turn of the loop and listening descriptor. With one descriptor the last of 1,500
-# clients that connect to a busy worker was served after 3.7 s, with 16 of the same socket after 0.6 s.
+# uvloop accepts one connection for each turn of the loop and listening descriptor. With one, the last of 1,500 clients
+# that connect to a busy worker at once was served after 3.7 s; with 16 of the same socket, after 0.6 s.
 DESCRIPTORS = 16
 # Idle connections are kept this long: longer than the 60 s of usual proxies, so that it is they who close. It also
 # bounds how long a request's head may take to arrive.

@@ -14,6 +14,8 @@ from aiohttp import ClientSession, web
 from faust.web import View
 
 from deploy.cluster.process import LOCALHOST, free_port
+from streaming.errors import PortTaken
+from streaming.web import DESCRIPTORS
 from streaming.web_app import WebApp
 
 
@@ -39,8 +41,40 @@ async def app() -> AsyncIterator[WebApp]:
 async def test_it_listens_where_web_host_says(app: WebApp) -> None:
     assert app.web.bind_address == LOCALHOST
     await app.web.start()
-    (address,) = app.web._runner.addresses
-    assert address == (LOCALHOST, app.conf.web_port)
+    assert set(app.web._runner.addresses) == {(LOCALHOST, app.conf.web_port)}
+
+
+async def test_a_name_with_several_addresses(app: WebApp) -> None:
+    app.conf.web_host = "localhost"
+    await app.web.start()
+    assert (LOCALHOST, app.conf.web_port) in app.web._runner.addresses
+
+
+async def test_several_connections_are_accepted_in_one_turn_of_the_loop(app: WebApp) -> None:
+    """As many descriptors of one socket are listened on, all of them gone when the server has stopped."""
+    await app.web.start()
+    assert len(app.web._runner.addresses) == DESCRIPTORS
+    await app.web.stop()
+    with socket.create_server((LOCALHOST, app.conf.web_port)):
+        pass
+
+
+@pytest.mark.parametrize("host", ["203.0.113.1", "no-such-host.invalid"])
+async def test_an_address_that_is_not_here_is_said_in_one_line(host: str) -> None:
+    app = WebApp("test", broker=["127.0.0.1:1"])
+    app.conf.web_host = host
+    with pytest.raises(PortTaken, match=f"cannot listen on {host}:6066"):
+        await app.web.start_server()
+
+
+async def test_a_port_that_is_taken_is_said_in_one_line() -> None:
+    app = WebApp("test", broker=["127.0.0.1:1"])
+    app.conf.web_port = free_port()
+    with (
+        socket.create_server((LOCALHOST, app.conf.web_port)),
+        pytest.raises(PortTaken, match=r"--web-port.*: Address already in use"),
+    ):
+        await app.web.start_server()
 
 
 @pytest.mark.parametrize(
