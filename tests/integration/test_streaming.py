@@ -273,6 +273,7 @@ class CountingGroup:
             bootstrap_servers=[self._kafka.bootstrap],
             follower=self.follower,
             processor_factory=lambda _, reader: Counting(f"{self._name}-out", reader),
+            committed=self.app.committed,
             on_committed=self._count,
         )
         self.handlers.append(handler)
