@@ -128,6 +128,11 @@ def in_another_thread(function: Callable[[], Coroutine[Any, Any, object]]) -> No
         raise failures[0]
 
 
+def list_names(directory: Path) -> list[str]:
+    """What is in a local directory."""
+    return sorted(path.name for path in directory.iterdir())
+
+
 def data_files(storage: Storage, directory: str = layout.DATA) -> list[str]:
     """Paths of all files under data/."""
     found: list[str] = []

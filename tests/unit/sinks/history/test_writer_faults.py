@@ -91,6 +91,23 @@ async def test_a_call_that_timed_out_happens_at_any_later_time(tmp_path: Path, s
             assert_exactly(storage, END)
 
 
+async def test_an_upload_that_found_no_room_is_taken_back_at_any_later_time(tmp_path: Path) -> None:
+    for late in range(12):
+        storage = MemoryStorage()
+        watch(storage)
+        storage.fail(2, Fault.FULL)
+        storage.fail("delete", Fault.DELAYED)
+
+        def release(number: int, storage: MemoryStorage = storage, late: int = late) -> None:
+            if number == 4 + late:
+                storage.release()
+
+        storage.before_call = release
+        await drive(storage, tmp_path, END // 2)
+        assert [call.operation for call in storage.calls[:4]] == ["entries", "write", "write", "delete"]
+        assert_exactly(storage, END // 2)
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.lower())
 async def test_a_storage_that_fails_at_each_call_in_turn_until_it_works(tmp_path: Path, fault: Fault) -> None:
     storage = MemoryStorage()

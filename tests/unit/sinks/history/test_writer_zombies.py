@@ -106,10 +106,55 @@ async def test_a_writer_that_sleeps_at_any_call(tmp_path: Path, others: Callable
 
 
 @pytest.mark.slow
+async def test_two_writers_that_take_turns(tmp_path: Path) -> None:
+    """One goes as far as some call, the other as far as another one, the first to its end, the second to its end."""
+    for call in range(2, 34):
+        for other_call in range(0, 34, 2):
+            storage = MemoryStorage()
+            watch(storage)
+            first, second = MemoryStorage(storage), MemoryStorage(storage)
+            second_stands, first_is_done = threading.Event(), threading.Event()
+
+            def stand(
+                number: int,
+                other_call: int = other_call,
+                second_stands: threading.Event = second_stands,
+                first_is_done: threading.Event = first_is_done,
+            ) -> None:
+                if number == other_call:
+                    second_stands.set()
+                    assert first_is_done.wait(30)
+
+            def run_second(second: MemoryStorage = second, second_stands: threading.Event = second_stands) -> None:
+                asyncio.run(_write_as_zombie(second, tmp_path / "second", 30))
+                second_stands.set()
+
+            thread = threading.Thread(target=run_second)
+
+            def let_second_run(
+                number: int,
+                call: int = call,
+                thread: threading.Thread = thread,
+                second_stands: threading.Event = second_stands,
+            ) -> None:
+                if number == call:
+                    thread.start()
+                    assert second_stands.wait(30)
+
+            first.before_call, second.before_call = let_second_run, stand
+            await _write_as_zombie(first, tmp_path / "first")
+            first_is_done.set()
+            if thread.ident is not None:
+                thread.join(30)
+            await drive(MemoryStorage(storage), tmp_path, 80)
+            assert_exactly(storage, 80)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [_commit_as_much, _commit_other_ranges, _commit_many], ids=lambda s: s.__name__)
 async def test_a_writer_that_sleeps_while_its_successor_sleeps(tmp_path: Path, others: Callable[..., object]) -> None:
     for call in range(30):
-        for inner in range(call % 3, 30, 3):
+        for inner in range(call % 5, 30, 5):
             storage = MemoryStorage()
             watch(storage)
             first, second = MemoryStorage(storage), MemoryStorage(storage)
