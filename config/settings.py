@@ -184,7 +184,7 @@ class Settings:
     ingest_max_bytes: int = _setting(
         "SLUICE_INGEST_MAX_BYTES",
         whole_number(1, 1 << 40),
-        str(64 * _MEBIBYTE),
+        str(256 * _MEBIBYTE),
         "Bytes of events that may wait in memory for Kafka; beyond it requests are answered 503.",
     )
     reliability: Reliability = _setting(

@@ -38,7 +38,7 @@ def test_the_defaults_are_those_of_the_contract():
         "window_max_keys": 1000,
         "data_dir": Path("var/worker"),
         "max_body_bytes": 16777216,
-        "ingest_max_bytes": 67108864,
+        "ingest_max_bytes": 268435456,
         "reliability": "end-to-end",
         "given": frozenset(),
     }
@@ -149,8 +149,8 @@ def test_an_unknown_name_stops_the_start(name, value, problem):
         ("SLUICE_WINDOW_S", "7", "SLUICE_RETENTION_S=3600: must be a multiple of SLUICE_WINDOW_S=7"),
         (
             "SLUICE_MAX_BODY_BYTES",
-            "67108865",
-            "SLUICE_INGEST_MAX_BYTES=67108864: must not be less than SLUICE_MAX_BODY_BYTES=67108865, "
+            "268435457",
+            "SLUICE_INGEST_MAX_BYTES=268435456: must not be less than SLUICE_MAX_BODY_BYTES=268435457, "
             "or the largest request would be refused for ever",
         ),
     ],

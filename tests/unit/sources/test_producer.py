@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber
 
+from config.settings import Settings
 from parsers.event import Event
 from sources.errors import BrokerUnavailable, Overloaded, TooLarge
 from sources.partitioner import HostPartitioner
@@ -24,7 +25,7 @@ MAX_WAITING = 1_000_000
 class Given:
     """A producer whose brokers are at the test's command. `next_connections` are what connecting gives, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_waiting_bytes: int = MAX_WAITING) -> None:
         self.clock = SettableClock()
         self.flow = Flow("raw-log", "destination")
         self.brokers = CommandedConnection(automatic=True)
@@ -33,7 +34,7 @@ class Given:
         self.producer = GroupCommitProducer(
             ["127.0.0.1:1"],
             "raw-log",
-            max_waiting_bytes=MAX_WAITING,
+            max_waiting_bytes=max_waiting_bytes,
             client_id="test",
             flow=self.flow,
             connect_with=self._connect,
@@ -372,3 +373,22 @@ async def test_it_can_be_stopped_before_it_was_started_or_connected(given: Given
     await turns()
     await asyncio.wait_for(other.producer.stop(), 5)
     assert other.flow.state == "stopped"
+
+
+async def test_the_largest_request_of_short_lines_fits_into_the_default_memory() -> None:
+    defaults = Settings()
+    given = Given(max_waiting_bytes=defaults.ingest_max_bytes)
+    lines = [Event({"host": "web-1", "type": "access_log"}, b"x" * 20)] * (defaults.max_body_bytes // 21)
+    assert len(lines) <= given.producer.max_events
+    await given.producer.start()
+    await given.ready()
+    try:
+        given.brokers.automatic = False
+        send = given.sending(*lines)
+        await turns(2)
+        assert not send.done()
+        send.cancel()
+        await asyncio.wait([send])
+    finally:
+        await given.producer.stop(drain_s=0.01)
+    assert given.all_is_given_back()
