@@ -163,7 +163,8 @@ class Pipeline(Service):
         for app in self.apps:
             problems = [] if app.assigned else ["waiting for the group to assign partitions"]
             problems += [problem for lanes in app.lane_groups for problem in lanes.problems()]
-            checks.append(Check(app.conf.id, not problems, "; ".join(problems[:8])))
+            ready = app.assigned and all(lanes.ready for lanes in app.lane_groups)
+            checks.append(Check(app.conf.id, ready, "; ".join(problems[:8])))
         follower = self.windows.follower
         if follower is not None:
             checks.append(

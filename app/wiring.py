@@ -220,6 +220,7 @@ def history_app(settings: Settings, brokers: Brokers, flow: Flow) -> BatchApp:
         RAW_LOG,
         lambda tp: HistoryHandler(tp.topic, tp.partition, new_writer=parts.new_writer, bounds=parts.bounds, flow=flow),
         close_within_s=LANES_CLOSE_WITHIN_S,
+        may_lag=True,
     )
     return app
 

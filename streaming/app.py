@@ -94,10 +94,11 @@ class BatchApp(faust.App):
         *,
         close_within_s: float,
         offsets: Literal["acks", "lane"] = "acks",
+        may_lag: bool = False,
     ) -> Lanes:
         """Register the agent `name`, which hands each batch of `topic` to the lane of its partition."""
         channel = self.batch_topic(BatchTopic(topic, offsets=offsets, held=True))
-        lanes = Lanes(self, topic, handler_factory, close_within_s=close_within_s)
+        lanes = Lanes(self, topic, handler_factory, close_within_s=close_within_s, may_lag=may_lag)
         self.lane_groups.append(lanes)
 
         async def agent(stream: Any) -> None:

@@ -201,13 +201,16 @@ class Lanes(Service):
     """All lanes of one application (one consumer group).
 
     `close_within_s` bounds what a revocation or shutdown waits for; what is not done by then is abandoned and read
-    again by the next owner.
+    again by the next owner. `may_lag`: these lanes feed a destination, which while it is away only grows their lag.
     """
 
     mundane_level = "debug"
 
-    def __init__(self, app: Any, topic: str, handler_factory: HandlerFactory, *, close_within_s: float) -> None:
+    def __init__(
+        self, app: Any, topic: str, handler_factory: HandlerFactory, *, close_within_s: float, may_lag: bool = False
+    ) -> None:
         super().__init__()
+        self.may_lag = may_lag
         self.app = app
         self.topic = topic
         self.lanes: dict[TP, Lane] = {}
@@ -253,6 +256,12 @@ class Lanes(Service):
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("A lane ended unexpectedly: %s", task.get_name(), exc_info=exc)
             self.app.loop.create_task(self.app.crash(exc))
+
+    @property
+    def ready(self) -> bool:
+        """Whether work may be sent to this worker as far as its lanes go; never with a partition that has failed."""
+        states = {lane.state for lane in self.lanes.values()}
+        return "failed" not in states if self.may_lag else states <= {"running"}
 
     def problems(self) -> list[str]:
         """What keeps lanes from running, for `/ready` and `status`."""

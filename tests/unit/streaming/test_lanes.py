@@ -176,8 +176,21 @@ async def test_a_fatal_error_stops_the_partition_and_keeps_the_reason() -> None:
     await lanes.on_assigned([TP0])
     await until(lambda: lanes.lanes[TP0].state == "failed")
     assert lanes.problems() == ["raw-log[0] failed: Gone: offsets 3 to 9 are gone"]
+    assert not lanes.ready
     await lanes.close_all()
     assert handler.opened == 1
+
+
+@pytest.mark.parametrize("may_lag", [True, False])
+async def test_only_lanes_of_a_destination_may_back_off_in_a_ready_worker(may_lag: bool) -> None:
+    consumer, handler = Consumer(), Handler()
+    handler.open_failures = [ConnectionError("HDFS away")]
+    lanes = Lanes(SimpleNamespace(consumer=consumer), "raw-log", lambda tp: handler, close_within_s=1, may_lag=may_lag)
+    await lanes.on_assigned([TP0])
+    await until(lambda: lanes.lanes[TP0].state == "backing off")
+    assert lanes.ready == may_lag
+    assert lanes.problems() == ["raw-log[0] backing off: ConnectionError: HDFS away"]
+    await lanes.close_all()
 
 
 async def test_a_revocation_finishes_what_was_taken_up_and_commits() -> None:
