@@ -16,6 +16,7 @@ from app.brokers import Brokers, stopped
 from app.errors import AppError
 from app.heartbeat import INTERVAL_S, WorkerReport
 from app.reading import read
+from streaming.pacing import pace
 
 GONE_AFTER_S = 10.0  # five reports missed
 FORGOTTEN_AFTER_S = 60.0
@@ -116,6 +117,7 @@ class Cluster(Service):
         consumer = self._brokers.consumer(auto_offset_reset="latest")
         try:
             await asyncio.wait_for(consumer.start(), self._brokers.timeout_s)
+            pace(consumer)
             consumer.assign([tp])
             consumer.seek(tp, start)
             while not self.should_stop:

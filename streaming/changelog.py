@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from mode import Service
 
 from streaming.errors import BrokerUnavailable
+from streaming.pacing import pace
 from streaming.store import PartitionStore, Store
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ async def reader(bootstrap_servers: Sequence[str]) -> AsyncIterator[AIOKafkaCons
             await asyncio.wait_for(consumer.start(), CALL_TIMEOUT_S)
         except (KafkaError, OSError, asyncio.TimeoutError) as exc:
             raise BrokerUnavailable(f"no broker answers at {';'.join(bootstrap_servers)}: {exc!r}") from exc
+        pace(consumer)
         yield consumer
     finally:
         await consumer.stop()

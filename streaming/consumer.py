@@ -24,6 +24,7 @@ from faust.types.tuples import ConsumerMessage, Message
 from mode.utils.futures import maybe_async
 
 from streaming.batches import Batch, Delivery
+from streaming.pacing import pace
 
 if TYPE_CHECKING:
     from streaming.app import BatchApp
@@ -58,6 +59,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 attempt += 1
                 await asyncio.sleep(pause_s)
             else:
+                pace(consumer)
                 self._consumer = consumer
                 return
 

@@ -103,6 +103,11 @@ def test_an_empty_set_of_partitions_would_fetch_all() -> None:
     assert "if partitions and tp not in partitions" in source(Fetcher.fetched_records)
 
 
+def test_the_fetch_loop_looks_its_fetch_up_each_time_and_tells_whether_there_was_anything() -> None:
+    assert "self._proc_fetch_request(" in source(Fetcher._fetch_requests_routine)  # why `pace` may replace it
+    assert source(Fetcher._proc_fetch_request).rstrip().endswith("return needs_wakeup")
+
+
 def test_the_consumer_needs_no_started_producer() -> None:
     app = BatchApp("t", broker=["127.0.0.1:1"])
     assert app.producer.buffer.size == 0  # flush() of an unstarted producer returns at once when nothing waits

@@ -1,0 +1,45 @@
+"""Pacing: an empty fetch that is answered at once is followed by a pause, and nothing else is."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+from streaming.pacing import AT_ONCE_S, PAUSE_S, pace
+
+
+def paced(fetch: Any) -> Any:
+    consumer = SimpleNamespace(_fetcher=SimpleNamespace(_proc_fetch_request=fetch))
+    pace(consumer)  # type: ignore[arg-type]
+    return consumer._fetcher._proc_fetch_request
+
+
+async def took_s(fetch: Any) -> float:
+    began = time.monotonic()
+    await fetch("assignment", 0, "request")
+    return time.monotonic() - began
+
+
+async def test_an_empty_fetch_answered_at_once_waits() -> None:
+    async def empty(*_: Any) -> bool:
+        return False
+
+    assert await took_s(paced(empty)) >= PAUSE_S
+
+
+async def test_records_are_never_held_back() -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    async def records(*args: Any) -> bool:
+        calls.append(args)
+        return True
+
+    assert await took_s(paced(records)) < PAUSE_S
+    assert calls == [("assignment", 0, "request")]
+
+
+async def test_a_fetch_that_the_broker_held_back_is_not_held_back_again() -> None:
+    async def late(*_: Any) -> bool:
+        time.sleep(AT_ONCE_S * 1.5)
+        return False
+
+    assert await took_s(paced(late)) < AT_ONCE_S * 1.5 + PAUSE_S
