@@ -8,14 +8,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
-
 from parsers.event import Event
+from sources.addressing import Addressing
 from sources.budget import Budget
 from sources.connection import Connection, connect
 from sources.errors import BrokerUnavailable, Overloaded, TooLarge
 from sources.lanes import Lane, Run, Ticket
-from sources.partitioner import HostPartitioner
 from telemetry.flow import Flow
 
 log = logging.getLogger(__name__)
@@ -27,17 +25,10 @@ DELIVERY_DEADLINE_S = 10.0
 HEADROOM_BYTES = 4_096
 # What an event costs in memory besides its bytes while its request is taken apart: objects, headers, tuples.
 EVENT_OVERHEAD_BYTES = 200
-# What a record takes in a batch besides its texts, at most, and each of its headers.
-_RECORD_OVERHEAD_BYTES = 40
-_HEADER_OVERHEAD_BYTES = 10
-# The header of a batch (61 bytes), generously: sizes this near the limit are computed exactly.
-_BATCH_OVERHEAD_BYTES = 64
-# Records put into batches before other requests get a turn (about 3 ms).
+# Events taken apart, or put into batches, before other requests get a turn (about 3 ms).
 _SLICE = 2_000
 _SWEEP_S = 0.25
 _MAX_BACKOFF_S = 5.0
-# Events without a host share one partition for so long, so that their batches fill; then it is another's turn.
-_KEYLESS_TURNS_PER_S = 200
 
 
 class GroupCommitProducer:
@@ -79,8 +70,7 @@ class GroupCommitProducer:
         self._connection: Connection | None = None
         self._lanes: list[Lane] = []
         self._lane_tasks: set[asyncio.Task[None]] = set()
-        self._partitioner = HostPartitioner(1)
-        self._max_event_bytes = 0
+        self._addressing = Addressing((), 0, clock)
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = False
         self._sending = 0
@@ -124,8 +114,11 @@ class GroupCommitProducer:
             raise BrokerUnavailable("this worker is stopping")
         if connection is None:
             raise BrokerUnavailable(f"no connection to Kafka: {self.flow.last_error or 'connecting'}")
-        runs, n_bytes = self._address(events)
         count = len(events)
+        if count <= _SLICE:
+            runs, n_bytes = self._addressing.address(events)
+        else:
+            runs, n_bytes = await self._address_many(connection, events)
         held = n_bytes + EVENT_OVERHEAD_BYTES * count
         if held > self.budget.limit_bytes:
             raise TooLarge(
@@ -153,54 +146,18 @@ class GroupCommitProducer:
         flow.sent += count
         flow.sent_bytes += n_bytes
 
-    def _address(self, events: Sequence[Event]) -> tuple[list[Run], int]:
-        """The events in runs of equal headers, each with its lane, and the bytes of all. Raises TooLarge."""
+    async def _address_many(self, connection: Connection, events: Sequence[Event]) -> tuple[list[Run], int]:
+        """The same in slices: a large request is not to hold up the small ones."""
         runs: list[Run] = []
         total = 0
-        last: dict[str, str] | None = None
-        for number, (named, body) in enumerate(events, 1):
-            if named != last:
-                last = named
-                run = self._run(named)
-                runs.append(run)
-                envelope_bytes = run.envelope_bytes
-                room_bytes = self._max_event_bytes - envelope_bytes - _BATCH_OVERHEAD_BYTES
-                add = run.bodies.append
-            if len(body) > room_bytes:
-                self._measure(number, run, body)
-            add(body)
-            total += envelope_bytes + len(body)
+        for start in range(0, len(events), _SLICE):
+            some, n_bytes = self._addressing.address(events[start : start + _SLICE], start + 1)
+            runs += some
+            total += n_bytes
+            await asyncio.sleep(0)
+            if connection is not self._connection:
+                raise BrokerUnavailable("the connection to Kafka was lost")
         return runs, total
-
-    def _run(self, named: dict[str, str]) -> Run:
-        headers = []
-        envelope_bytes = _RECORD_OVERHEAD_BYTES
-        for name, text in named.items():
-            value = text.encode()
-            headers.append((name, value))
-            envelope_bytes += _HEADER_OVERHEAD_BYTES + len(name.encode()) + len(value)
-        host = named.get("host")
-        if not host:
-            return Run(self._keyless_lane(), None, headers, envelope_bytes)
-        key, partition = self._partitioner.locate(host)
-        return Run(self._lanes[partition], key, headers, envelope_bytes + len(key))
-
-    def _measure(self, number: int, run: Run, body: bytes) -> None:
-        """The exact verdict on a record that is near the limit."""
-        n_bytes = DefaultRecordBatchBuilder.estimate_size_in_bytes(run.key, body, run.headers)
-        if n_bytes > self._max_event_bytes:
-            raise TooLarge(
-                "event_too_large", f"event {number} is {n_bytes} bytes as a record, {self._max_event_bytes} is the most"
-            )
-
-    def _keyless_lane(self) -> Lane:
-        lanes = self._lanes
-        turn = int(self._clock() * _KEYLESS_TURNS_PER_S)
-        for attempt in range(len(lanes)):
-            lane = lanes[(turn + attempt) % len(lanes)]
-            if not lane.away:
-                return lane
-        return lanes[0]
 
     async def _hand_over(self, connection: Connection, runs: list[Run], n_bytes: int, n_events: int) -> None:
         """Put the records into their lanes and wait. What is taken from the budget and not in a lane is given back."""
@@ -268,9 +225,8 @@ class GroupCommitProducer:
                 backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
             else:
                 break
-        self._max_event_bytes = connection.max_message_bytes - HEADROOM_BYTES
-        self._connection = connection
         self._add_lanes(connection)
+        self._connection = connection
         self.flow.state = "running"
         log.info(
             "Connected to Kafka topic=%s partitions=%d max_message_bytes=%d",
@@ -279,13 +235,15 @@ class GroupCommitProducer:
         return connection
 
     def _add_lanes(self, connection: Connection) -> None:
-        partitions = connection.partitions()
-        for partition in range(len(self._lanes), partitions):
+        """A lane for each partition that has none yet: at first all, later those that the topic has got."""
+        known = len(self._lanes)
+        for partition in range(known, connection.partitions()):
             lane = Lane(partition, connection, self._clock, self.budget.give)
             self._lanes.append(lane)
             self._lane_tasks.add(asyncio.create_task(lane.run(), name=f"{self._topic}[{partition}]"))
-        if self._partitioner.partitions != len(self._lanes):
-            self._partitioner = HostPartitioner(len(self._lanes))
+        if len(self._lanes) > known:
+            max_event_bytes = connection.max_message_bytes - HEADROOM_BYTES
+            self._addressing = Addressing(tuple(self._lanes), max_event_bytes, self._clock)
 
     async def _watch(self, connection: Connection) -> str:
         """Until a lane fails for good; returns why."""
