@@ -112,8 +112,11 @@ class CommitLog:
                 return  # somebody else is at it
             source = f"{scratch}/archive"
             target = f"{self._archive}/{layout.archive_name(fresh[0], fresh[-1])}"
+            content = b"".join(record.to_json() for record in records if record)
+            self._storage.write(source, Body([content]))
+            if self._storage.read(source) != content:
+                raise StorageUnavailable(f"{source} is not what was written")
             self._storage.make_directory(self._archive)
-            self._storage.write(source, Body([record.to_json() for record in records if record]))
             self._storage.rename(source, target)
         for key in old:
             self._storage.delete(layout.commit_path(self._topic, self._partition, key))

@@ -170,6 +170,8 @@ class WebHdfsStorage:
             raise self._sink_error(path, error) from error
         except (requests.RequestException, OSError) as error:
             raise StorageUnavailable(f"{self!r} {path}: {error}") from error
+        except (LookupError, TypeError) as error:  # the client looks for something that WebHDFS always answers
+            raise StorageUnavailable(f"{self!r} {path}: the answer is not WebHDFS's ({error!r} is missing)") from error
 
     def _sink_error(self, path: str, error: HdfsError) -> SinkError:
         first_line = str(error).partition("\n")[0]  # the rest is a Java stack trace

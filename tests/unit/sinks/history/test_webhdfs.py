@@ -1,0 +1,170 @@
+"""Answers that a real HDFS gives rarely: of standby NameNodes, of proxies in between, of nobody."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from sinks.history.errors import SinkError, StorageDenied, StorageFull, StorageRefused, StorageUnavailable
+from sinks.history.storage import Body
+from sinks.history.webhdfs import WebHdfsStorage
+
+Answer = tuple[int, bytes]
+Serve = Callable[..., str]
+
+
+def _exception(name: str, message: str = "because") -> bytes:
+    return json.dumps({"RemoteException": {"exception": name, "javaClassName": name, "message": message}}).encode()
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts servers that give one answer to everything; gives their URL."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(status: int, body: bytes, seen: list[str] | None = None) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                if seen is not None:
+                    seen.append(f"{self.command} {self.path}")
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_PUT = do_DELETE = answer
+
+            def log_message(self, *args: object) -> None:
+                """Says nothing."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def closed_port() -> Iterator[str]:
+    """An address at which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def _storage(*name_nodes: str) -> WebHdfsStorage:
+    return WebHdfsStorage(list(name_nodes), "/history", user="sluice", timeout_s=(2.0, 0.3))
+
+
+def test_a_standby_and_a_dead_name_node_are_passed_over(serve: Serve, closed_port: str) -> None:
+    seen: list[str] = []
+    standby = serve(403, _exception("StandbyException", "Operation category READ is not supported in state standby"))
+    active = serve(200, b'{"FileStatuses": {"FileStatus": []}}', seen)
+    storage = _storage(standby, closed_port, active)
+    assert storage.entries("data") == []
+    assert storage.entries("data") == []
+    assert len(seen) == 2
+    assert seen[0].startswith("GET /webhdfs/v1/history/data?")
+    assert "user.name=sluice" in seen[0]
+    storage.close()
+
+
+def test_no_name_node_that_answers_is_unavailable(serve: Serve, closed_port: str) -> None:
+    standby = serve(403, _exception("StandbyException"))
+    storage = _storage(standby, closed_port)
+    with pytest.raises(StorageUnavailable):
+        storage.rename("a", "b")
+    storage.close()
+
+
+def test_a_name_node_that_does_not_answer_is_unavailable() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        storage = _storage(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(StorageUnavailable, match="timed out"):
+            storage.exists("a")
+        storage.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (403, _exception("AccessControlException", "Permission denied: user=sluice"), StorageDenied),
+        (403, _exception("SecurityException"), StorageDenied),
+        (401, b"<html>Authentication required</html>", StorageDenied),
+        (403, _exception("NSQuotaExceededException"), StorageFull),
+        (403, _exception("DSQuotaExceededException"), StorageFull),
+        (403, _exception("SafeModeException", "Name node is in safe mode"), StorageUnavailable),
+        (403, _exception("RetriableException", "Name node is in safe mode"), StorageUnavailable),
+        (403, _exception("FileAlreadyExistsException"), StorageRefused),
+        (403, _exception("ParentNotDirectoryException"), StorageRefused),
+        (400, _exception("IllegalArgumentException"), StorageRefused),
+        (500, _exception("NullPointerException"), StorageUnavailable),
+        (
+            403,
+            _exception("IOException", "could only be written to 0 of the 1 minReplication nodes"),
+            StorageUnavailable,
+        ),
+        (502, b"<html>Bad Gateway</html>", StorageUnavailable),
+        (503, b'{"error": "not WebHDFS"}', StorageUnavailable),
+        (404, b"", StorageUnavailable),
+        (200, b"<html>Welcome</html>", StorageUnavailable),
+        (200, b'{"boolean": false}', StorageRefused),
+    ],
+)
+def test_answers_are_told_apart(serve: Serve, status: int, body: bytes, error: type[SinkError]) -> None:
+    storage = _storage(serve(status, body))
+    with pytest.raises(SinkError) as caught:
+        storage.rename("a", "b")
+    assert type(caught.value) is error
+    storage.close()
+
+
+@pytest.mark.parametrize("body", [_exception("AccessControlException"), _exception("RetriableException"), b"oops"])
+def test_only_a_file_that_is_not_there_is_missing(serve: Serve, body: bytes) -> None:
+    """The client's own way to ask takes each of these for a missing file."""
+    storage = _storage(serve(403, body))
+    for ask in (storage.exists, storage.entries, storage.read):
+        with pytest.raises((StorageDenied, StorageUnavailable)):
+            ask("a")
+    storage.close()
+    storage = _storage(serve(404, _exception("FileNotFoundException")))
+    assert not storage.exists("a")
+    assert storage.entries("a") == []
+    assert storage.read("a") is None
+    storage.close()
+
+
+def test_an_answer_that_is_not_webhdfs_is_unavailable(serve: Serve) -> None:
+    storage = _storage(serve(200, b"{}"))  # no redirect to a DataNode
+    with pytest.raises(StorageUnavailable):
+        storage.write("a", Body([b"x"]))
+    storage.close()
+
+
+def test_messages_hold_no_java_stack_trace(serve: Serve) -> None:
+    storage = _storage(serve(403, _exception("AccessControlException", "Permission denied\n\tat org.apache.X")))
+    with pytest.raises(StorageDenied, match=r"AccessControlException: Permission denied$"):
+        storage.make_directory("a")
+    storage.close()
+
+
+def test_a_path_that_the_client_would_replace_is_refused() -> None:
+    with pytest.raises(ValueError, match="#LATEST"):
+        WebHdfsStorage(["http://localhost:9870"], "/history/#LATEST")
+
+
+def test_the_user_is_the_stated_one_or_hadoops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HADOOP_USER_NAME", "hadoop")
+    assert "user=me" in repr(WebHdfsStorage(["http://localhost:9870"], "/history", user="me"))
+    assert "user=hadoop" in repr(WebHdfsStorage(["http://localhost:9870"], "/history"))
