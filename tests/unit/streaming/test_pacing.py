@@ -1,5 +1,6 @@
 """Pacing: an empty fetch that is answered at once is followed by a pause, and nothing else is."""
 
+import asyncio
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ async def test_an_empty_fetch_answered_at_once_waits() -> None:
     async def empty(*_: Any) -> bool:
         return False
 
-    assert await took_s(paced(empty)) >= PAUSE_S
+    assert await took_s(paced(empty)) >= PAUSE_S * 0.9  # timers of the loop are coarser than the clock
 
 
 async def test_records_are_never_held_back() -> None:
@@ -39,7 +40,7 @@ async def test_records_are_never_held_back() -> None:
 
 async def test_a_fetch_that_the_broker_held_back_is_not_held_back_again() -> None:
     async def late(*_: Any) -> bool:
-        time.sleep(AT_ONCE_S * 1.5)
+        await asyncio.sleep(AT_ONCE_S * 1.5)
         return False
 
     assert await took_s(paced(late)) < AT_ONCE_S * 1.5 + PAUSE_S
