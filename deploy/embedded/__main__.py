@@ -48,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"where the broker listens, if it is free; BROKER_PORT in the environment, else {BROKER_PORT}",
     )
     parser.add_argument(
-        "--directory", type=Path, default=CHECKOUT / "var", help="where data, history and logs are kept, else var"
+        "--directory",
+        type=Path,
+        default=os.environ.get("VAR_DIR", str(CHECKOUT / "var")),
+        help="where data, history and logs are kept; VAR_DIR in the environment, else var",
     )
     given = parser.parse_args(arguments)
     plan = Plan(

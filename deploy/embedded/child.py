@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -85,6 +86,14 @@ class Child:
             self._process.kill()
             self._process.wait()
 
+    def end(self, deadline_s: float) -> None:
+        """SIGTERM, and SIGKILL after the deadline; returns when it is gone. Harmless like `kill`."""
+        if self._process is not None and self.running:
+            self.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(deadline_s)
+            self.kill()
+
     def ending(self) -> str:
         """How it ended, in words: `exit status 1`, `SIGKILL`."""
         status = self.status
@@ -105,3 +114,11 @@ class Child:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(self.log_start, size - _QUOTED_BYTES))
             return log.read().decode("utf-8", "replace").splitlines()[-n_lines:]
+
+    def quoted_log(self) -> str:
+        """A sentence with the end of this run's log, harmless to a terminal."""
+        tail = self.log_tail()
+        if not tail:
+            return f" Its log is empty: {self.log}"
+        quoted = "\n".join("  | " + "".join(c if c.isprintable() else "?" for c in line) for line in tail)
+        return f" The end of its log, {self.log}:\n{quoted}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import signal
 import sys
 import time
@@ -11,13 +9,14 @@ from collections.abc import Callable
 
 from deploy.cluster.process import free_port
 from deploy.embedded import history_guard
-from deploy.embedded.broker import broker_command, process_on
+from deploy.embedded.broker import broker_command, process_on, size_of
 from deploy.embedded.child import Child
 from deploy.embedded.errors import ChildEnded, LauncherError, PortTaken
 from deploy.embedded.guide import guide
 from deploy.embedded.instance import only_instance
 from deploy.embedded.plan import CHECKOUT, WEB_PORT, Plan, shown
 from deploy.embedded.ports import LOOPBACK, answers, is_free, listener
+from deploy.embedded.readiness import not_ready
 from deploy.embedded.signals import Signals
 from deploy.embedded.worker_log import CalmLog
 
@@ -26,6 +25,7 @@ BROKER_START_S = 120.0  # it reads all of its data before it listens
 BROKER_STOP_S = 300.0  # it writes all of its data once more: 17 s for a million records of 250 bytes
 WORKER_STOP_S = 32.0  # the worker promises 30
 READY_HINT_S = 20.0
+LARGE_DATA_BYTES = 500_000_000
 DOUBLE_TAP_S = 1.5  # a second Ctrl-C this soon is the same wish
 
 
@@ -56,6 +56,8 @@ class Launcher:
         self._broker: Child | None = None
         self._worker: Child | None = None
         self._calm: CalmLog | None = None
+        # While it starts it may not have learnt yet what to do on SIGTERM; it has nothing to finish then either.
+        self._worker_ends_well_with: tuple[int, ...] = (0, -signal.SIGTERM)
 
     def run(self) -> int:
         """Start all, wait for Ctrl-C, SIGTERM or SIGHUP, stop all. Returns the exit status.
@@ -76,17 +78,19 @@ class Launcher:
             self._start_worker()
             while True:
                 self._pause()
-        except StopRequested:
+        except StopRequested as asked:
+            self._say(f"{asked}: stopping.")
             return self._stop()
         except ChildEnded as error:
             self._say(str(error))
             self._calm = None  # what the other one says about it would only bury the reason
             self._stop(after_failure=True)
             return 1
-        finally:
-            for child in (self._worker, self._broker):
-                if child is not None:
-                    child.kill()
+        finally:  # both have ended by now, unless something went wrong that nobody thought of
+            if self._worker is not None:
+                self._worker.kill()
+            if self._broker is not None:
+                self._broker.end(BROKER_STOP_S)
 
     def _start_broker(self) -> None:
         plan = self._plan
@@ -108,6 +112,12 @@ class Launcher:
                 "(for yours: `faust -A app worker`)."
             )
         self._say(f"Starting the embedded broker, data in {shown(plan.broker_data)} ...")
+        kept_bytes = size_of(plan.broker_data)
+        if kept_bytes > LARGE_DATA_BYTES:
+            self._say(
+                f"It holds {kept_bytes / 1e6:,.0f} MB, which it reads into memory now and writes again at each change. "
+                f"To begin anew: stop, and remove {shown(plan.directory)}"
+            )
         plan.broker_data.mkdir(parents=True, exist_ok=True)
         self._broker = Child(
             "broker",
@@ -122,7 +132,7 @@ class Launcher:
         while not answers(self._broker_port):
             self._pause()
             if time.monotonic() > give_up_at:
-                raise ChildEnded(f"The broker did not listen after {BROKER_START_S:.0f} s.{_quoted(self._broker)}")
+                raise ChildEnded(f"The broker did not listen after {BROKER_START_S:.0f} s.{self._broker.quoted_log()}")
 
     def _wait_for_former_broker(self) -> None:
         """The broker of a launcher that was killed goes on writing its data for a moment."""
@@ -167,35 +177,37 @@ class Launcher:
         self._worker.start()
         self._calm = CalmLog(plan.worker_log, self._worker.log_start)
         hint_at = time.monotonic() + READY_HINT_S
-        while (missing := _not_ready(plan)) is not None:
+        while (missing := not_ready(plan.web)) is not None:
             self._pause()
             if time.monotonic() > hint_at:
                 self._say(f"Still waiting for the worker to be ready: {missing}")
                 hint_at = time.monotonic() + READY_HINT_S
+        self._worker_ends_well_with = (0,)
         self._show_log()
         assert self._broker is not None
         self._say(guide(plan, broker_port=self._broker_port, broker_pid=self._broker.pid, worker_pid=self._worker.pid))
 
     def _pause(self) -> None:
         """Wait a moment and show what the worker says. Raises StopRequested, ChildEnded."""
-        if self._signals.wait(POLL_S):
-            raise StopRequested
+        asked = self._signals.wait(POLL_S)
+        if asked:
+            raise StopRequested(asked[0].name)
         self._show_log()
         for child in (self._worker, self._broker):
             if child is not None and child.status is not None:
-                raise ChildEnded(f"The {child.name} ended by itself: {child.ending()}.{_quoted(child)}")
+                raise ChildEnded(f"The {child.name} ended by itself: {child.ending()}.{child.quoted_log()}")
 
     def _stop(self, *, after_failure: bool = False) -> int:
         """Stop the worker, then the broker. Returns 0 where both had time to finish what they do at the end."""
         well = True
         worker, broker = self._worker, self._broker
         if worker is not None and worker.running:
-            self._say("Stopping: the worker finishes what it has (up to 30 s; Ctrl-C again ends it at once) ...")
+            self._say("The worker finishes what it has, for up to 30 s; Ctrl-C again ends it at once ...")
             # Without a broker there is nothing that it could still bring home.
             deadline_s = WORKER_STOP_S if broker is not None and broker.running else 5.0
-            well &= self._end(worker, deadline_s) and worker.status == 0
+            well &= self._end(worker, deadline_s) and worker.status in self._worker_ends_well_with
             if not well and not after_failure:
-                self._say(f"The worker did not stop well: {worker.ending()}.{_quoted(worker)}")
+                self._say(f"The worker did not stop well: {worker.ending()}.{worker.quoted_log()}")
         if broker is not None and broker.running:
             well &= self._end(broker, BROKER_STOP_S, slow_after_s=2.0) and broker.status in (0, -signal.SIGTERM)
             if not well and broker.status == -signal.SIGKILL:
@@ -226,28 +238,6 @@ class Launcher:
                 self._say(f"  worker {line}")
 
 
-def _not_ready(plan: Plan) -> str | None:
-    """What the worker's `/ready` finds missing; None when it is ready."""
-    host = plan.web.rpartition(":")[0].removeprefix("http://").strip("[]")
-    connection = http.client.HTTPConnection(host, plan.web_port, timeout=5)
-    try:
-        connection.request("GET", "/ready")
-        answer = connection.getresponse()
-        said = answer.read()
-        return None if answer.status == 200 else _reasons(said)
-    except (OSError, http.client.HTTPException) as error:
-        return f"the web does not answer yet ({error})"
-    finally:
-        connection.close()
-
-
-def _reasons(said: bytes) -> str:
-    try:
-        return "; ".join(json.loads(said)["reasons"])
-    except (ValueError, TypeError, KeyError):
-        return said[:200].decode("utf-8", "replace")
-
-
 def _by(port: int) -> str:
     who = listener(port)
     return f" by {who}" if who else ""
@@ -255,14 +245,6 @@ def _by(port: int) -> str:
 
 def _another(port: int) -> int:
     return next((other for other in range(WEB_PORT, WEB_PORT + 100) if other != port and is_free(other)), free_port())
-
-
-def _quoted(child: Child) -> str:
-    tail = child.log_tail()
-    if not tail:
-        return f" Its log is empty: {shown(child.log)}"
-    quoted = "\n".join("  | " + "".join(c if c.isprintable() else "?" for c in line) for line in tail)
-    return f" The end of its log, {shown(child.log)}:\n{quoted}"
 
 
 def _say(text: str) -> None:
