@@ -18,6 +18,7 @@ from mode import Service
 
 from streaming.batches import Batch
 from streaming.consumer import BatchConsumer
+from streaming.errors import StreamError
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,13 @@ class Handler(Protocol):
 
 
 HandlerFactory = Callable[[TP], Handler]
+
+
+class LaneLost(StreamError):
+    """A lane's task ended though nobody asked it to: a bug, and the worker ends rather than forget the partition."""
+
+    retriable = False
+    reason = "lane_lost"
 
 
 class Lane:
@@ -253,15 +261,13 @@ class Lanes(Service):
         await self.on_revoked(list(self._tasks))
 
     def _report(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (exc := task.exception()) is not None:
+        """A lane that ends without having been asked to, and without saying why, would be a partition forgotten."""
+        asked = task not in self._tasks.values()
+        failed = any(lane.state == "failed" for tp, lane in self.lanes.items() if self._tasks.get(tp) is task)
+        if not asked and not failed:
+            exc = None if task.cancelled() else task.exception()
             log.error("A lane ended unexpectedly: %s", task.get_name(), exc_info=exc)
-            self.app.loop.create_task(self.app.crash(exc))
-
-    @property
-    def ready(self) -> bool:
-        """Whether work may be sent to this worker as far as its lanes go; never with a partition that has failed."""
-        states = {lane.state for lane in self.lanes.values()}
-        return "failed" not in states if self.may_lag else states <= {"running"}
+            self._crash = asyncio.ensure_future(self.app.crash(exc or LaneLost(f"{task.get_name()} was cancelled")))
 
     def problems(self) -> list[str]:
         """What keeps lanes from running, for `/ready` and `status`."""

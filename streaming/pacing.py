@@ -25,7 +25,10 @@ def pace(consumer: AIOKafkaConsumer) -> None:
         began = time.monotonic()
         fetched = await fetch(*args)
         if not fetched and time.monotonic() - began < AT_ONCE_S:
-            await asyncio.sleep(PAUSE_S)
+            try:
+                await asyncio.sleep(PAUSE_S)
+            except asyncio.CancelledError:
+                return False  # as aiokafka's own fetch does: whoever closes the fetcher waits for this task
         return fetched
 
     fetcher._proc_fetch_request = paced

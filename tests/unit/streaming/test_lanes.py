@@ -235,3 +235,20 @@ async def test_a_lane_that_cannot_finish_lets_go_without_harm() -> None:
     await until(lambda: lanes.lanes[TP0].state == "running")
     await lanes.on_revoked([TP0])
     assert (handler.closed, handler.abandoned, crashes, lanes.owned()) == (1, 1, [], [])
+
+
+async def test_a_lane_that_is_cancelled_by_nobody_crashes_the_application() -> None:
+    class Cancelling(Handler):
+        async def open(self) -> int:
+            raise asyncio.CancelledError
+
+    crashes: list[BaseException] = []
+
+    async def crash(exc: BaseException) -> None:
+        crashes.append(exc)
+
+    app = SimpleNamespace(consumer=Consumer(), crash=crash)
+    lanes = Lanes(app, "raw-log", lambda tp: Cancelling(), close_within_s=1)
+    await lanes.on_assigned([TP0])
+    await until(lambda: bool(crashes))
+    assert "was cancelled" in str(crashes[0])

@@ -44,3 +44,14 @@ async def test_a_fetch_that_the_broker_held_back_is_not_held_back_again() -> Non
         return False
 
     assert await took_s(paced(late)) < AT_ONCE_S * 1.5 + PAUSE_S
+
+
+async def test_closing_the_fetcher_during_the_pause_is_not_an_error() -> None:
+    async def empty(*_: Any) -> bool:
+        return False
+
+    pausing = asyncio.create_task(paced(empty)())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    pausing.cancel()
+    assert await pausing is False
