@@ -269,6 +269,12 @@ class Lanes(Service):
             log.error("A lane ended unexpectedly: %s", task.get_name(), exc_info=exc)
             self._crash = asyncio.ensure_future(self.app.crash(exc or LaneLost(f"{task.get_name()} was cancelled")))
 
+    @property
+    def ready(self) -> bool:
+        """Whether work may be sent to this worker as far as its lanes go; never with a partition that has failed."""
+        states = {lane.state for lane in self.lanes.values()}
+        return "failed" not in states if self.may_lag else states <= {"running"}
+
     def problems(self) -> list[str]:
         """What keeps lanes from running, for `/ready` and `status`."""
         return [
