@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from app.brokers import Brokers, Position
 from app.topics import RAW_LOG
 from config.addresses import HistoryLocation
 from config.settings import Settings
+from sinks.history.executor import AbandonableExecutor
 from sinks.history.local import LocalStorage
 from sinks.history.storage import Storage
 from sinks.history.webhdfs import WebHdfsStorage
@@ -32,7 +32,7 @@ class HistoryParts:
         self._brokers = brokers
         self._group = group
         self._storage = open_storage(settings.history)
-        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="history")
+        self._executor = AbandonableExecutor(THREADS, "history")
         self._options = WriterOptions(
             format=settings.history_format,
             compression=settings.history_compression,
