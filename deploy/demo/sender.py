@@ -127,7 +127,7 @@ async def check(session: aiohttp.ClientSession, url: str) -> str | None:
             if answer.status not in (200, 503):
                 raise NotSluice(f"Something answers at {url}, but not as Sluice does: {answer.status} for /ready")
             return None if answer.status == 200 else _reasons(said)
-    except aiohttp.InvalidURL:
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
         raise NotSluice(f"{url} is no address; it should look like http://127.0.0.1:6066") from None
     except (aiohttp.ClientError, asyncio.TimeoutError) as error:
         raise NothingListens(
