@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import shutil
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -61,6 +63,32 @@ def worker(tmp_path: Path) -> Iterator[Workers]:
         yield workers
     finally:
         workers.kill()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long and along which schedule tests break things; `make test-fault` gives them time."""
+    group = parser.getgroup("faults")
+    group.addoption(
+        "--fault-minutes",
+        type=float,
+        default=0.0,
+        help="Repeat each random schedule of faults for so long; once if not given.",
+    )
+    group.addoption("--fault-seed", type=int, default=1, help="The schedules' seed.")
+
+
+@pytest.fixture
+def fault_schedule(pytestconfig: pytest.Config) -> Iterator[random.Random]:
+    """A random generator for each round of faults: one round, or as many as begin within `--fault-minutes`."""
+    return _rounds(pytestconfig.getoption("--fault-seed"), pytestconfig.getoption("--fault-minutes") * 60)
+
+
+def _rounds(seed: int, seconds: float) -> Iterator[random.Random]:
+    end_at = time.monotonic() + seconds
+    number = 0
+    while number == 0 or time.monotonic() < end_at:
+        yield random.Random(seed * 1000 + number)
+        number += 1
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,320 @@
+"""HDFS goes, sleeps, stalls and comes back, workers die between rolls: each record is in exactly one committed file."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from deploy.cluster.process import LOCALHOST, free_port
+from tests.support.hdfs import LiveHdfs
+from tests.support.history_watch import HistoryWatch
+from tests.support.kafka import LiveKafka
+from tests.support.load import Load
+from tests.support.oracle import Oracle, hdfs_records
+from tests.support.polling import wait_until
+from tests.support.shell import Shell
+from tests.support.worker import Worker, Workers
+
+pytestmark = [pytest.mark.kafka, pytest.mark.hdfs, pytest.mark.slow]
+
+MONITOR, HISTORY = "sluice-monitor", "sluice-history"
+PATIENCE_S = 90.0  # the machine is shared; nothing here is about speed
+AN_HOUR_S = 3600
+
+
+@pytest.fixture(autouse=True)
+def empty_topics(fresh_kafka: LiveKafka) -> None:
+    """Each test starts with no topics, and so no groups' offsets."""
+    fresh_kafka.delete_topics(*fresh_kafka.topics())
+
+
+@pytest.fixture
+def root(fresh_hdfs: LiveHdfs) -> Iterator[str]:
+    """A folder of this test's own in an HDFS that runs, and runs again afterwards whatever the test did."""
+    yield fresh_hdfs.new_path()
+    fresh_hdfs.service.start()
+
+
+def settings(history: str, roll_interval_s: int = 1) -> dict[str, object]:
+    return {
+        "SLUICE_HISTORY": history,
+        "SLUICE_HISTORY_ROLL_INTERVAL_S": roll_interval_s,
+        "SLUICE_PARTITIONS": 2,
+        "SLUICE_RETENTION_S": 7200,
+    }
+
+
+def test_hdfs_away_leaves_monitoring_alone_and_history_catches_up_by_itself(
+    fresh_kafka: LiveKafka, fresh_hdfs: LiveHdfs, root: str, worker: Workers, tmp_path: Path
+) -> None:
+    history = fresh_hdfs.history_url(root)
+    first = worker(broker=fresh_kafka.url, settings=settings(history))
+    with HistoryWatch(fresh_hdfs, root) as watch, Load([first.url], pause_s=0.05) as load:
+        reached(fresh_kafka, HISTORY, ends(fresh_kafka))
+        fresh_hdfs.service.kill()
+        away_at = time.monotonic()
+        destination = wait_until(lambda: backing_off(first), PATIENCE_S, "history to back off")
+        assert "WebHdfsStorage" in destination["last_error"]
+        stuck_at = fresh_kafka.group_offsets(HISTORY, "raw-log")
+        while time.monotonic() < away_at + 20:
+            end, acknowledged = ends(fresh_kafka), access_lines(load)
+            reached(fresh_kafka, MONITOR, end)
+            wait_until(lambda n=acknowledged: requests_counted(first) >= n, PATIENCE_S, "windows to be current")
+            assert first.get("/health").status_code == 200
+            # A load balancer must not take the sources away because a destination is away.
+            assert first.get("/ready").status_code == 200
+        assert fresh_kafka.group_offsets(HISTORY, "raw-log") == stuck_at
+        assert fresh_kafka.lag(HISTORY, "raw-log") > 1000
+        lag = first.get_json("/api/lag")["groups"][HISTORY]["raw-log"]
+        assert sum(part["lag"] for part in lag.values()) > 1000
+        said = shell(fresh_kafka, history, tmp_path)("status", "--json")
+        assert (said.status, said.json["status"]) == (1, "problems")
+        assert any(problem.startswith("destination history is backing off: ") for problem in said.json["problems"])
+        verify = shell(fresh_kafka, history, tmp_path)("verify")
+        assert (verify.status, verify.out, verify.err.count("\n")) == (1, "", 1)
+
+        fresh_hdfs.service.start()
+        reached(fresh_kafka, HISTORY, ends(fresh_kafka))
+        assert backing_off(first) is None
+        load.stop()
+        judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
+        watch.judge()
+    assert shell(fresh_kafka, history, tmp_path)("status").status == 0
+    first.stop()
+
+
+def test_namenode_and_datanode_come_and_go_during_commits(
+    fresh_kafka: LiveKafka, fresh_hdfs: LiveHdfs, root: str, worker: Workers, tmp_path: Path
+) -> None:
+    history = fresh_hdfs.history_url(root)
+    first = worker(broker=fresh_kafka.url, settings=settings(history))
+    service = fresh_hdfs.service
+    with HistoryWatch(fresh_hdfs, root) as watch, Load([first.url], pause_s=0.05) as load:
+        reached(fresh_kafka, HISTORY, ends(fresh_kafka))
+
+        service.restart_namenode()
+        reached(fresh_kafka, HISTORY, ends(fresh_kafka))
+
+        service.set_safe_mode(True)
+        destination = wait_until(lambda: backing_off(first), PATIENCE_S, "history to back off")
+        assert "SafeModeException" in destination["last_error"]
+        service.set_safe_mode(False)
+        reached(fresh_kafka, HISTORY, ends(fresh_kafka))
+
+        service.kill_datanode()
+        wait_until(lambda: backing_off(first), PATIENCE_S, "history to back off")
+        service.start_datanode()
+        reached(fresh_kafka, HISTORY, ends(fresh_kafka))
+
+        service.kill_namenode()
+        service.start_namenode()
+        reached(fresh_kafka, HISTORY, ends(fresh_kafka))
+        load.stop()
+        judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
+        watch.judge()
+    first.stop()
+
+
+def test_the_next_namenode_is_asked_where_one_is_away_and_one_is_standby(
+    fresh_kafka: LiveKafka, fresh_hdfs: LiveHdfs, root: str, worker: Workers, tmp_path: Path
+) -> None:
+    with standby_namenode() as (standby_port, asked):
+        active = fresh_hdfs.service.http_port
+        hosts = ";".join(f"{LOCALHOST}:{port}" for port in (free_port(), standby_port, active))
+        history = f"webhdfs://sluice@{hosts}{root}"
+        first = worker(broker=fresh_kafka.url, settings=settings(history))
+        with Load([first.url], pause_s=0.05) as load:
+            reached(fresh_kafka, HISTORY, ends(fresh_kafka))
+            end = ends(fresh_kafka)
+            fresh_hdfs.service.restart_namenode()  # meanwhile none of three takes anything
+            reached(fresh_kafka, HISTORY, end)
+        judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
+        assert asked
+        first.stop()
+
+
+def test_a_worker_killed_at_any_moment_leaves_each_record_in_one_file(
+    fresh_kafka: LiveKafka,
+    fresh_hdfs: LiveHdfs,
+    root: str,
+    worker: Workers,
+    tmp_path: Path,
+    fault_schedule: Iterator[random.Random],
+) -> None:
+    history = fresh_hdfs.history_url(root)
+    first = worker(broker=fresh_kafka.url, settings=settings(history))
+    kills = 0
+    with HistoryWatch(fresh_hdfs, root) as watch, Load([first.url], pause_s=0.02) as load:
+        for rng in fault_schedule:
+            for _ in range(4):
+                # From ready on: recovery, first rolls and steady rolling are all hit, at any step.
+                time.sleep(rng.uniform(0, 3))
+                first.kill()
+                kills += 1
+                first.start()
+            end = ends(fresh_kafka)
+            reached(fresh_kafka, HISTORY, end)
+        load.stop()
+        judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
+        watch.judge()
+    assert kills >= 4
+    first.stop()
+
+
+def test_sigterm_commits_at_once_what_was_read_and_loses_nothing_while_hdfs_is_away(
+    fresh_kafka: LiveKafka, fresh_hdfs: LiveHdfs, root: str, worker: Workers, tmp_path: Path
+) -> None:
+    history = fresh_hdfs.history_url(root)
+    first = worker(broker=fresh_kafka.url, settings=settings(history, roll_interval_s=AN_HOUR_S))
+    with HistoryWatch(fresh_hdfs, root) as watch, Load([first.url], pause_s=0.05) as load:
+        time.sleep(3)
+        assert fresh_kafka.group_offsets(HISTORY, "raw-log") == {}, "nothing was to be rolled within the hour"
+        first.stop()  # asserts exit status 0 within the contract's 30 s; clients go on sending meanwhile
+        assert fresh_kafka.lag(HISTORY, "raw-log") == fresh_kafka.lag(MONITOR, "raw-log") == 0
+        assert len(hdfs_records(fresh_hdfs, root)) == sum(ends(fresh_kafka).values()) > 0
+
+        first.start()
+        acknowledged = len(load.acknowledged)
+        wait_until(lambda: len(load.acknowledged) > acknowledged + 500, PATIENCE_S, "load on the restarted worker")
+        before = fresh_kafka.group_offsets(HISTORY, "raw-log")
+        fresh_hdfs.service.kill()
+        first.stop()
+        assert fresh_kafka.group_offsets(HISTORY, "raw-log") == before
+        assert fresh_kafka.lag(HISTORY, "raw-log") > 0
+
+        first.start()  # ready without HDFS
+        acknowledged = len(load.acknowledged)
+        wait_until(lambda: len(load.acknowledged) > acknowledged + 200, PATIENCE_S, "load while HDFS is away")
+        fresh_hdfs.service.start()
+        wait_until(lambda: backing_off(first) is None, PATIENCE_S, "history to go on")
+        load.stop()
+    first.stop()
+    assert fresh_kafka.lag(HISTORY, "raw-log") == 0
+    first.start()
+    judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
+    watch.judge()
+    first.stop()
+
+
+def test_sigterm_while_the_namenode_answers_nothing(
+    fresh_kafka: LiveKafka, fresh_hdfs: LiveHdfs, root: str, worker: Workers, tmp_path: Path
+) -> None:
+    history = fresh_hdfs.history_url(root)
+    first = worker(broker=fresh_kafka.url, settings=settings(history))
+    with Load([first.url], pause_s=0.05) as load:
+        reached(fresh_kafka, HISTORY, ends(fresh_kafka))
+        fresh_hdfs.service.pause_namenode()  # the kernel takes connections, nobody answers: calls hang
+        try:
+            time.sleep(2)  # a roll a second: one hangs by now
+            first.stop()
+        finally:
+            fresh_hdfs.service.cont_namenode()
+    first.start()
+    judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
+    first.stop()
+
+
+# -- what the tests ask and wait for
+
+
+def ends(kafka: LiveKafka) -> dict[int, int]:
+    return kafka.end_offsets("raw-log")
+
+
+def reached(kafka: LiveKafka, group: str, wanted: dict[int, int]) -> None:
+    """Wait until a group has committed these offsets, while more may be arriving."""
+
+    def there() -> bool:
+        committed = kafka.group_offsets(group, "raw-log")
+        return all(committed.get(partition, 0) >= offset for partition, offset in wanted.items())
+
+    wait_until(there, PATIENCE_S, f"{group} to reach {wanted}", retry_on=Exception)
+
+
+def destination_of(worker: Worker) -> dict[str, Any]:
+    (found,) = [flow for flow in worker.get_json("/api/flows")["destinations"] if flow["name"] == "history"]
+    return dict(found)
+
+
+def backing_off(worker: Worker) -> dict[str, Any] | None:
+    """The history as `/api/flows` shows it, while it backs off."""
+    found = destination_of(worker)
+    return found if found["state"] == "backing off" else None
+
+
+def access_lines(load: Load) -> int:
+    """Well-formed access lines that are acknowledged by now."""
+    return sum(" HTTP/1.1" in sent.body for sent in list(load.acknowledged.values()))
+
+
+def requests_counted(worker: Worker) -> int:
+    return sum(window["requests"] for window in worker.get_json("/api/access")["windows"])
+
+
+def shell(kafka: LiveKafka, history: str, directory: Path) -> Shell:
+    return Shell(directory / "shell", broker=kafka.url, settings={"SLUICE_HISTORY": history})
+
+
+def judged(
+    kafka: LiveKafka, hdfs: LiveHdfs, history: str, root: str, load: Load, worker: Worker, directory: Path
+) -> None:
+    """All came to rest, the oracle is content, and `verify` says so too."""
+    for group in (MONITOR, HISTORY):
+        reached(kafka, group, ends(kafka))
+    Oracle(kafka).judge(load.acknowledged, load.attempted, hdfs_records(hdfs, root), worker.get_json)
+    verify = shell(kafka, history, directory)("verify", "--deep")
+    assert (verify.status, verify.err) == (0, ""), verify.out
+    assert f"{sum(ends(kafka).values()):,} records, every offset once" in verify.out
+
+
+@contextmanager
+def standby_namenode() -> Iterator[tuple[int, list[str]]]:
+    """A NameNode's web that answers what a standby one does; its port, and the requests it has got."""
+    asked: list[str] = []
+    message = "Operation category READ is not supported in state standby. Visit https://s.apache.org/sbnn-error"
+    body = orjson.dumps(
+        {
+            "RemoteException": {
+                "exception": "StandbyException",
+                "javaClassName": "org.apache.hadoop.ipc.StandbyException",
+                "message": message,
+            }
+        }
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(403)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_PUT = do_POST = do_DELETE = answer
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer((LOCALHOST, 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1], asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
