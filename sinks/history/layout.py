@@ -33,6 +33,7 @@ NO_TYPE = "unknown"
 # A path component holds 255 bytes at most, on HDFS as on ext4. An escaped type longer than this is cut and a hash of
 # all of it appended, which makes it longer than this in turn: no cut type can meet one that was not cut.
 _LONGEST_TYPE = 200
+_SAFE = re.compile(rb"[A-Za-z0-9._-]+")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9._-]")
 
 _SUFFIXES: dict[Compression, str] = {"gzip": ".gz", "zstd": ".zst", "none": ""}
@@ -72,6 +73,8 @@ def escape_type(value: bytes | None) -> str:
     """The type header's bytes as a safe part of a directory name; absent or empty is `unknown`."""
     if not value:
         return NO_TYPE
+    if len(value) <= _LONGEST_TYPE and _SAFE.fullmatch(value):
+        return value.decode("ascii")
     escaped = _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], value).decode("ascii")
     if len(escaped) <= _LONGEST_TYPE:
         return escaped
