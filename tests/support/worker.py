@@ -33,10 +33,11 @@ class Worker:
         app_id: str | None = None,
         settings: Mapping[str, object] | None = None,
         loglevel: str = "info",
+        port: int | None = None,
     ) -> None:
         """`settings` are environment variables and win over all else; None for a value takes the variable away."""
         self.directory = directory
-        self.port = free_port()
+        self.port = port or free_port()
         self.data_dir = directory / "data"
         environment: dict[str, object] = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")},
