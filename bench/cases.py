@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiokafka.errors import KafkaError
+
 from bench.kafka_load import fill
 from bench.measure import Usage, usage
 from deploy.cluster.hdfs import Hdfs
@@ -54,13 +56,20 @@ def cluster(directory: Path, *, with_hdfs: bool) -> Iterator[tuple[LiveKafka, Li
 
 
 @contextmanager
-def running(worker: Worker) -> Iterator[Worker]:
-    """A worker that is ended whatever happens."""
+def ended(worker: Worker) -> Iterator[Worker]:
+    """Stop a worker at the end, whatever happens."""
     try:
-        yield worker.start()
+        yield worker
         worker.stop(60)
     finally:
         worker.kill()
+
+
+@contextmanager
+def running(worker: Worker) -> Iterator[Worker]:
+    """A ready worker, stopped at the end."""
+    with ended(worker):
+        yield worker.start()
 
 
 def _create_topics(directory: Path, kafka: LiveKafka) -> None:
@@ -68,18 +77,23 @@ def _create_topics(directory: Path, kafka: LiveKafka) -> None:
         pass
 
 
-def _worked_off(kafka: LiveKafka, worker: Worker, group: str, total: int) -> tuple[float, float, Usage, Usage]:
-    """Wait until the group has no lag. Returns records, seconds and usage between 10 % and the end."""
-    began = time.monotonic(), 0, usage(worker.pid)
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
-        done = sum(kafka.group_offsets(group, "raw-log").values())
-        if done >= total:
-            return total - began[1], time.monotonic() - began[0], began[2], usage(worker.pid)
-        if began[1] == 0 and done >= total // 10:
-            began = time.monotonic(), done, usage(worker.pid)
+def _committed(kafka: LiveKafka, group: str) -> int:
+    """Records that the group has committed; none while it has no coordinator yet."""
+    try:
+        return sum(kafka.group_offsets(group, "raw-log").values())
+    except KafkaError:
+        return 0
+
+
+def _work_off(kafka: LiveKafka, worker: Worker, group: str, total: int) -> tuple[float, Usage]:
+    """Start the worker, wait until its group has no lag. Returns the seconds that took, the start-up included."""
+    began = time.monotonic()
+    worker.start(ready=False)
+    while _committed(kafka, group) < total:
+        if time.monotonic() - began > 600 or not worker.running:
+            raise RuntimeError(f"{group} did not catch up:\n{worker.log_tail()}")
         time.sleep(0.1)
-    raise RuntimeError(f"{group} did not catch up: {done} of {total}")
+    return time.monotonic() - began, usage(worker.pid)
 
 
 def monitor(directory: Path, records: int) -> Result:
@@ -88,13 +102,15 @@ def monitor(directory: Path, records: int) -> Result:
         _create_topics(directory, kafka)
         asyncio.run(fill(kafka.bootstrap, "raw-log", records))
         worker = Worker(directory / "worker", broker=kafka.url, roles="monitor")
-        with running(worker):
-            done, seconds, before, after = _worked_off(kafka, worker, "sluice-monitor", records)
+        with ended(worker):
+            seconds, used = _work_off(kafka, worker, "sluice-monitor", records)
             windows = sum(window["requests"] for window in worker.get_json("/api/access")["windows"])
         forwarded = len(kafka.consume("access-log")) if records <= 500_000 else records
         assert windows == forwarded == records, f"{windows} counted and {forwarded} forwarded of {records}"
-    cpu_us = (after.cpu_s - before.cpu_s) / done * 1e6
-    return Result("monitor", f"{records:,} lines", done / seconds, "records/s", cpu_us, after.peak_mb, "windows exact")
+    cpu_us = used.cpu_s / records * 1e6
+    return Result(
+        "monitor", f"{records:,} lines", records / seconds, "records/s", cpu_us, used.peak_mb, "windows exact"
+    )
 
 
 def history(directory: Path, records: int) -> Result:
@@ -108,14 +124,14 @@ def history(directory: Path, records: int) -> Result:
             broker=kafka.url,
             roles="history",
             history=hdfs.history_url("/bench"),
-            settings={"SLUICE_HISTORY_ROLL_INTERVAL_S": 5, "SLUICE_HISTORY_ROLL_BYTES": 4 << 20},
+            settings={"SLUICE_HISTORY_ROLL_INTERVAL_S": 5},
         )
-        with running(worker):
-            done, seconds, before, after = _worked_off(kafka, worker, "sluice-history", records)
+        with ended(worker):
+            seconds, used = _work_off(kafka, worker, "sluice-history", records)
         rows = sum(hdfs.read(path).count(b"\n") for path in hdfs.files("/bench/data"))
         assert rows == records, f"{rows} rows of {records}"
-    cpu_us = (after.cpu_s - before.cpu_s) / done * 1e6
-    return Result("history", f"{records:,} lines", done / seconds, "records/s", cpu_us, after.peak_mb, "rows exact")
+    cpu_us = used.cpu_s / records * 1e6
+    return Result("history", f"{records:,} lines", records / seconds, "records/s", cpu_us, used.peak_mb, "rows exact")
 
 
 def ingest(directory: Path, posts: int, connections: int, events: int = 1) -> Result:
@@ -163,7 +179,7 @@ def everything(directory: Path, posts: int, connections: int) -> Result:
             said = _http_load(worker.url, posts, connections, 1)
             began = time.monotonic()
             for group in ("sluice-monitor", "sluice-history"):
-                while sum(kafka.group_offsets(group, "raw-log").values()) < posts:
+                while _committed(kafka, group) < posts:
                     assert time.monotonic() - began < 300, f"{group} does not catch up"
                     time.sleep(0.1)
             after, behind_s = usage(worker.pid), time.monotonic() - began
@@ -183,7 +199,7 @@ CASES: dict[str, Callable[[Path, bool], list[Result]]] = {
         for posts, connections, events in ((100_000, 200, 1), (100_000, 1500, 1), (10_000, 200, 100))
     ],
     "monitor": lambda path, short: [monitor(path / "monitor", 20_000 if short else 1_000_000)],
-    "history": lambda path, short: [history(path / "history", 20_000 if short else 1_000_000)],
+    "history": lambda path, short: [history(path / "history", 20_000 if short else 2_000_000)],
     "everything": lambda path, short: [everything(path / "everything", 3_000 if short else 150_000, 1500)],
 }
 

@@ -71,7 +71,7 @@ class BatchApp(faust.App):
             broker_max_poll_records=max_poll_records,
             broker_commit_interval=1.0,
             consumer_auto_offset_reset="earliest",
-            consumer_max_fetch_size=4 * 1024 * 1024,
+            consumer_max_fetch_size=1024 * 1024,
             stream_recovery_delay=0.0,
             stream_wait_empty=False,  # lanes finish their batches themselves, within a budget
         )
