@@ -29,6 +29,7 @@ from app.commands import routes as routes_command
 from app.commands import settings as settings_command
 from app.commands import status as status_command
 from app.commands import verify as verify_command
+from app.commands import worker as worker_command
 from app.health import HealthReport
 from app.heartbeat import Heartbeat, WorkerReport, new_worker_id, workers_topic
 from app.history import HistoryParts
@@ -57,6 +58,7 @@ COMMANDS = (
     verify_command,
     dead_letters_command,
     settings_command,
+    worker_command,
 )
 LANES_CLOSE_WITHIN_S = 15.0
 
