@@ -41,7 +41,7 @@ Sluice runs.
   dashboard  {web}/
   worker     pid {worker_pid}, log {shown(plan.worker_log)}
   history    {files}
-             a record is in its file after a minute at the latest, or at the end
+             a record is in its file about a minute after it came
   broker     kafka://{LOOPBACK}:{broker_port}, pid {broker_pid}, log {shown(plan.broker_log)}
              embedded, for trying out: all in memory, with a copy in {shown(plan.broker_data)} that may be seconds old
 

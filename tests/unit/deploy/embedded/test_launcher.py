@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cluster.process import ProcessId, free_port
+from deploy.cluster.process import free_port
 from deploy.embedded.broker import process_on
 from deploy.embedded.launcher import Launcher
 from deploy.embedded.plan import Plan
@@ -20,6 +21,8 @@ from deploy.embedded.ports import is_free
 from deploy.embedded.signals import Signals
 from sinks.history import layout
 from sinks.history.record import CommitRecord
+
+ROOT = Path(__file__).parents[4]
 
 # Answers /ready with 200, and tells in its log how it was stopped and whether the broker was there then.
 WORKER = """
@@ -222,18 +225,38 @@ def test_a_history_ahead_of_the_broker_is_set_aside_before_the_worker_starts(tmp
     assert (aside / "_sluice").is_dir()
 
 
-@pytest.mark.slow
-def test_the_broker_of_a_killed_launcher_is_waited_for(tmp_path):
-    first = Run(tmp_path)
-    pid = os.fork()
-    if pid == 0:
-        first.when(UP, lambda: os.kill(os.getpid(), signal.SIGKILL))
-        try:
-            first.run()
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-    second = Run(tmp_path).when(UP, tell_myself(signal.SIGTERM))
-    assert second.run() == 0
-    assert ProcessId.of(pid) is None
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from deploy.embedded.launcher import Launcher
+from deploy.embedded.plan import Plan
+from deploy.embedded.signals import Signals
+
+def die(text):
+    if "Ctrl-C stops" in text:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+plan = Plan(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), os.environ)
+with Signals() as signals:
+    Launcher(plan, signals, worker_command=[sys.executable, *sys.argv[4:]], say=die).run()
+"""
+
+
+def test_a_killed_launcher_leaves_nothing_that_keeps_the_next_one_from_starting(tmp_path):
+    run = Run(tmp_path).when(UP, tell_myself(signal.SIGTERM))
+    port = str(run.plan.web_port)
+    killed = subprocess.run(
+        [
+            *(sys.executable, "-c", KILLED, str(run.plan.directory), port, str(run.plan.broker_port)),
+            *(str(run.script), port, "well"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    give_up_at = time.monotonic() + 10
+    while not is_free(run.plan.web_port):  # the worker is gone as soon as the kernel gets to it
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+    assert run.run() == 0
