@@ -17,7 +17,7 @@ from mode.services import ServiceT
 from app.health import Check
 from streaming.app import BatchApp
 from streaming.changelog import Follower
-from streaming.errors import BrokerUnavailable, StoreLocked
+from streaming.errors import BrokerUnavailable, CannotStart
 from streaming.store import Store
 from streaming.topics import TopicSpec, ensure_topics
 
@@ -50,7 +50,7 @@ class WindowState(Service):
         self.partitions = 0
 
     async def open(self, partitions: int) -> Follower:
-        """Open the store for so many partitions. Raises StoreLocked."""
+        """Open the store for so many partitions. Raises CannotStart."""
         self.partitions = partitions
         self.store = await asyncio.to_thread(self._open_store)
         self.follower = self._new_follower(self.store, partitions)
@@ -104,18 +104,19 @@ class Pipeline(Service):
         await self.add_runtime_dependency(self.windows)
         try:
             follower = await self.windows.open(partitions[self._raw_log])
-        except StoreLocked as exc:
+        except CannotStart as exc:
             log.error("%s", exc)
             self._waiting_for = str(exc)
             await self.crash(exc)
             return
-        self._waiting_for = None
+        self._waiting_for = "consumer groups"  # a check knows only the applications that are there already
         for app in self._new_apps(follower):
             if self.should_stop:
                 return
             app.finalize()
             self.apps.append(app)
             await self.add_runtime_dependency(app)
+        self._waiting_for = None
 
     @Service.task
     async def _say_readiness(self) -> None:
@@ -167,9 +168,8 @@ class Pipeline(Service):
             checks.append(Check(app.conf.id, ready, "; ".join(problems[:8])))
         follower = self.windows.follower
         if follower is not None:
-            checks.append(
-                Check("tables", follower.caught_up, "" if follower.caught_up else "recovering from the changelog")
-            )
+            behind = follower.error or ("" if follower.caught_up else "recovering from the changelog")
+            checks.append(Check("tables", not behind, behind))
         return checks
 
     def partitions(self) -> dict[str, list[int]]:
