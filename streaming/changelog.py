@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from mode import Service
 
-from streaming.errors import BrokerUnavailable
+from streaming.errors import BrokerUnavailable, StoreUnwritable
 from streaming.pacing import pace
 from streaming.store import PartitionStore, Store
 
@@ -75,8 +75,8 @@ async def catch_up(consumer: AIOKafkaConsumer, topic: str, store: PartitionStore
     """Read one changelog partition to its end into `store`. Returns the number of records read.
 
     To be called after the partition's former writer was fenced: the end is then final. The log may end in transaction
-    markers, so the position decides, not the last record. Raises BrokerUnavailable; the store is then behind, not
-    wrong, and the call can be repeated.
+    markers, so the position decides, not the last record. Raises BrokerUnavailable, StoreUnwritable; the store is then
+    behind, not wrong, and the call can be repeated.
     """
     tp = TopicPartition(topic, store.partition)
     count = 0
@@ -154,7 +154,7 @@ class Follower(Service):
                     while not self.should_stop:
                         await self._round(consumer)
                         self.error = None
-            except (BrokerUnavailable, KafkaError, OSError, asyncio.TimeoutError) as exc:
+            except (BrokerUnavailable, StoreUnwritable, KafkaError, OSError, asyncio.TimeoutError) as exc:
                 if self.error is None:
                     log.warning("Changelog is not being followed topic=%s: %r", self._topic, exc)
                 self.error = str(exc)

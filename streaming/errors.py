@@ -4,9 +4,11 @@ StreamError
 ├── BrokerUnavailable    retriable: no broker answered in time; state kept, tried again with back-off
 ├── TransactionFailed    retriable: aborted, or the outcome is unknown; the lane reopens and settles it
 ├── Fenced               retriable: another worker owns the partition now; the lane reopens if still assigned
+├── StoreUnwritable      retriable: no room on the local disk, say; operator: make room, it then goes on
 ├── OffsetsGone          fatal for the partition: Kafka no longer has the next offset; operator: see the message
 └── CannotStart          fatal for the worker: something on this machine is not as it must be; said in one line
     ├── StoreLocked      another process uses the same data directory
+    ├── StoreUnusable    the data directory cannot be written: no room, no rights
     └── PortTaken        another process listens on the web's port
 """
 
@@ -40,6 +42,12 @@ class Fenced(StreamError):
     reason = "fenced"
 
 
+class StoreUnwritable(StreamError):
+    """The local state took no write; it is as it was, and behind Kafka. Operator: make room; it goes on by itself."""
+
+    reason = "store_unwritable"
+
+
 class OffsetsGone(StreamError):
     """Kafka no longer has the offset that has to be read next."""
 
@@ -58,6 +66,12 @@ class StoreLocked(CannotStart):
     """Another process has the state directory open."""
 
     reason = "store_locked"
+
+
+class StoreUnusable(CannotStart):
+    """The state directory cannot be made or opened."""
+
+    reason = "store_unusable"
 
 
 class PortTaken(CannotStart):

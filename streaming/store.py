@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
-from streaming.errors import StoreLocked
+from streaming.errors import StoreLocked, StoreUnusable, StoreUnwritable
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,8 @@ _POSITION = b"\x00position"  # next changelog offset to read; local only
 _WRITTEN_AT = b"\x00written-at"  # epoch ms of the newest apply; local only
 # Kafka drops tombstones of a compacted topic after delete.retention.ms (a day by default): a copy that slept longer
 # may have missed one and is built anew.
+# What the machine refuses, as against a database that is torn; RocksDB has no other way to tell than its text.
+_REFUSALS = ("No space left", "Disk quota", "Permission denied", "Read-only file system", "Too many open files")
 MAX_SLEEP_MS = 12 * 3600 * 1000
 
 
@@ -58,7 +60,11 @@ class PartitionStore:
             yield key[4:], value
 
     def apply(self, changes: Mapping[bytes, bytes | None], position: int) -> None:
-        """Write changes (None deletes) and the changelog position that they lead to, all or nothing."""
+        """Write changes (None deletes) and the changelog position that they lead to, all or nothing.
+
+        Raises StoreUnwritable with nothing written. On a full disk RocksDB looks for room every five seconds, and then
+        takes writes again by itself.
+        """
         batch = WriteBatch(raw_mode=True)
         prefix = self._prefix
         for key, value in changes.items():
@@ -68,7 +74,10 @@ class PartitionStore:
                 batch.put(prefix + key, value)
         batch.put(prefix + _POSITION, b"%d" % position)
         batch.put(prefix + _WRITTEN_AT, b"%d" % self._clock_ms())
-        self._db.write(batch)
+        try:
+            self._db.write(batch)
+        except Exception as exc:  # rocksdict has no classes of errors
+            raise StoreUnwritable(f"local state could not be written: {exc}") from exc
 
     def position(self) -> int | None:
         """Next changelog offset to read, None for an empty (or cleared) copy."""
@@ -81,30 +90,38 @@ class PartitionStore:
         return written_at is None or self._clock_ms() - int(written_at) < MAX_SLEEP_MS
 
     def clear(self) -> None:
-        """Forget everything of this partition."""
+        """Forget everything of this partition. Raises StoreUnwritable."""
         end = (self.partition + 1).to_bytes(4, "big")
-        self._db.delete_range(self._prefix, end)
+        try:
+            self._db.delete_range(self._prefix, end)
+        except Exception as exc:
+            raise StoreUnwritable(f"local state could not be cleared: {exc}") from exc
 
 
 class Store:
     """The database of one worker process.
 
-    Raises StoreLocked where another process has it open. A database that cannot be opened (torn, half deleted) is
-    set aside as `<name>.broken` and built anew from the changelog.
+    Raises StoreLocked where another process has it open, StoreUnusable where the machine does not let us. A database
+    that cannot be opened (torn, half deleted) is set aside as `<name>.broken` and built anew from the changelog.
     """
 
     def __init__(self, path: Path, *, clock_ms: Callable[[], int] = lambda: int(time.time() * 1000)) -> None:
         self.path = path
         self._clock_ms = clock_ms
         self._partitions: dict[int, PartitionStore] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = self._open()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = self._open()
+        except OSError as exc:
+            raise StoreUnusable(f"{path} cannot be used (SLUICE_DATA_DIR): {exc.strerror or exc}") from exc
 
     def _open(self) -> Rdict:
         try:
-            return Rdict(str(self.path), options=_options(), access_type=AccessType.read_write())
+            return self._opened()
         except Exception as exc:
-            if "lock" in str(exc).lower():
+            if any(refusal in str(exc) for refusal in _REFUSALS):
+                raise StoreUnusable(f"{self.path} cannot be used (SLUICE_DATA_DIR): {exc}") from exc
+            if "lock file" in str(exc) or "lock hold by" in str(exc):  # by another process, by this one
                 raise StoreLocked(
                     f"{self.path} is open in another process: give each worker its own SLUICE_DATA_DIR"
                 ) from exc
@@ -113,7 +130,13 @@ class Store:
                 "State at %s cannot be opened (%s); set aside as %s, rebuilding from Kafka", self.path, exc, aside
             )
             self.path.rename(aside)
-            return Rdict(str(self.path), options=_options(), access_type=AccessType.read_write())
+        try:
+            return self._opened()
+        except Exception as exc:
+            raise StoreUnusable(f"{self.path} cannot be made (SLUICE_DATA_DIR): {exc}") from exc
+
+    def _opened(self) -> Rdict:
+        return Rdict(str(self.path), options=_options(), access_type=AccessType.read_write())
 
     def partition(self, number: int) -> PartitionStore:
         """Return the state of one partition."""
@@ -123,9 +146,12 @@ class Store:
         return store
 
     def close(self) -> None:
-        """Flush and close; the lock is gone afterwards."""
+        """Flush and close; the lock is gone afterwards. What could not be flushed is read again from Kafka."""
         self._partitions.clear()
-        self._db.close()
+        try:
+            self._db.close()
+        except Exception as exc:
+            log.warning("State at %s could not be flushed: %s", self.path, exc)
 
 
 def _options() -> Any:

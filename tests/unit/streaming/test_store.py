@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming.errors import StoreLocked
+from streaming.errors import StoreLocked, StoreUnusable, StoreUnwritable
 from streaming.store import MAX_SLEEP_MS, Store
 
 
@@ -67,3 +67,21 @@ def test_a_copy_that_slept_longer_than_tombstones_live_is_not_usable(tmp_path: P
     now[0] += MAX_SLEEP_MS
     assert not store.partition(0).usable()
     store.close()
+
+
+def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"a file")
+    with pytest.raises(StoreUnusable, match="SLUICE_DATA_DIR") as caught:
+        Store(tmp_path / "data" / "tables")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_written_is_retriable(tmp_path: Path) -> None:
+    store = Store(tmp_path / "tables")
+    partition = store.partition(0)
+    partition.apply({b"k": b"v"}, 1)
+    store.close()
+    for refused in (lambda: partition.apply({b"k": b"w"}, 2), partition.clear):
+        with pytest.raises(StoreUnwritable) as caught:
+            refused()
+        assert caught.value.retriable
