@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from sinks.history.errors import HistoryDamaged, HistoryGap, SinkError
+from sinks.history.errors import BufferFull, HistoryDamaged, HistoryGap, SinkError
 from telemetry.flow import Flow
 
 log = logging.getLogger(__name__)
@@ -133,10 +133,7 @@ class HistoryHandler:
         """Buffer the records; rolls when the files are large enough."""
         assert self._writer is not None
         for batch in batches:
-            try:
-                await self._writer.append(batch.records)
-            except SinkError as exc:
-                raise self._told(exc) from exc
+            await self._append(batch.records)
             self._flow.received += len(batch.records)
         return await self._commit() if self._writer.roll_due() else None
 
@@ -161,6 +158,23 @@ class HistoryHandler:
                 await writer.discard()
             except OSError as exc:  # buffers are disposable; a full disk must not keep the lane from starting over
                 log.warning("Buffers of %s could not be removed: %s", self._where, exc)
+
+    async def _append(self, records: Sequence[Any]) -> None:
+        """Buffer records; where memory and local disk are full, roll what there is and buffer them then."""
+        assert self._writer is not None
+        try:
+            await self._writer.append(records)
+            return
+        except BufferFull as exc:
+            log.warning("Local buffers of %s are full, rolling now: %s", self._where, exc)
+            self._flow.error(f"{self._where}: {exc}")
+        except SinkError as exc:
+            raise self._told(exc) from exc
+        await self._commit()
+        try:
+            await self._writer.append(records)
+        except SinkError as exc:
+            raise self._told(exc) from exc
 
     async def _commit(self) -> int | None:
         assert self._writer is not None

@@ -1,0 +1,115 @@
+"""The history's handler of one partition: what it does when something is full or away, and what it tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from agents.history import HistoryHandler, OffsetsAhead
+from sinks.history.errors import HistoryGap, StorageFull
+from sinks.history.memory import Fault, MemoryStorage
+from telemetry.flow import Flow
+from tests.support.history import TOPIC, FakeRecord, assert_exactly, records, writer
+
+
+class Bounds(NamedTuple):
+    begin: int
+    end: int
+    committed: int | None
+
+
+class FakeBatch(NamedTuple):
+    records: list[FakeRecord]
+    next_offset: int
+
+
+def batch(first: int, end: int) -> FakeBatch:
+    return FakeBatch(records(first, end), end)
+
+
+class Handled:
+    """A handler on a storage in memory, its flow, and what Kafka says."""
+
+    def __init__(self, buffer_dir: Path, **options: object) -> None:
+        self.storage = MemoryStorage()
+        self.flow = Flow("history", "destination")
+        self.kafka = Bounds(0, 1000, None)
+        self.handler = HistoryHandler(
+            TOPIC,
+            0,
+            new_writer=lambda partition: writer(self.storage, buffer_dir, partition, **options),
+            bounds=self._bounds,
+            flow=self.flow,
+        )
+
+    async def _bounds(self, _partition: int) -> Bounds:
+        return self.kafka
+
+
+async def test_a_full_local_disk_makes_smaller_files_and_loses_nothing(tmp_path: Path) -> None:
+    no_directory = tmp_path / "file"
+    no_directory.write_bytes(b"")
+    handled = Handled(no_directory / "buffers", memory_bytes=1)  # every batch but a roll's first needs the disk
+    assert await handled.handler.open() == 0
+
+    for first in range(0, 50, 10):
+        await handled.handler.handle([batch(first, first + 10)])
+
+    assert handled.flow.state == "running"
+    assert "Not a directory" in str(handled.flow.last_error)
+    assert await handled.handler.close() == 50
+    assert (handled.flow.received, handled.flow.sent) == (50, 50)
+    assert_exactly(handled.storage, 50)
+
+
+async def test_it_goes_on_where_the_files_end_whatever_the_group_has_committed(tmp_path: Path) -> None:
+    handled = Handled(tmp_path)
+    await handled.handler.open()
+    await handled.handler.handle([batch(0, 10)])
+    await handled.handler.close()
+
+    for committed in (None, 0, 10, 500):
+        handled.kafka = Bounds(0, 1000, committed)
+        assert await handled.handler.open() == 10
+        await handled.handler.abandon()
+
+
+@pytest.mark.parametrize(("kafka", "error"), [((11, 1000, 10), HistoryGap), ((0, 9, 9), OffsetsAhead)])
+async def test_what_only_an_operator_can_settle_stops_the_partition(
+    tmp_path: Path, kafka: tuple[int, int, int], error: type[Exception]
+) -> None:
+    handled = Handled(tmp_path)
+    await handled.handler.open()
+    await handled.handler.handle([batch(0, 10)])
+    await handled.handler.close()
+    handled.kafka = Bounds(*kafka)
+
+    with pytest.raises(error) as caught:
+        await handled.handler.open()
+
+    assert getattr(caught.value, "retriable", True) is False
+    assert handled.flow.state == "failed"
+    assert str(caught.value) in str(handled.flow.last_error)
+
+
+async def test_a_storage_that_is_away_is_told_and_abandoned_records_count_once(tmp_path: Path) -> None:
+    handled = Handled(tmp_path)
+    await handled.handler.open()
+    await handled.handler.handle([batch(0, 10)])
+    handled.storage.fail("write", Fault.FULL)
+
+    with pytest.raises(StorageFull):
+        await handled.handler.close()
+    assert handled.flow.state == "backing off"
+    assert "raw-log[0]: " in str(handled.flow.last_error)
+    await handled.handler.abandon()
+    assert (handled.flow.received, handled.flow.sent) == (0, 0)
+
+    assert await handled.handler.open() == 0
+    assert handled.flow.state == "running"
+    await handled.handler.handle([batch(0, 10)])
+    assert await handled.handler.close() == 10
+    assert (handled.flow.received, handled.flow.sent) == (10, 10)
+    assert_exactly(handled.storage, 10)
