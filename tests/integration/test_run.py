@@ -138,6 +138,27 @@ def test_what_is_on_the_screen_works_and_ctrl_c_ends_all_of_it_well(place):
     assert len(place.history()) == 612
 
 
+def test_what_the_readme_says_works_as_it_stands(place):
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    with_curl = [block for block in blocks if "curl" in block]
+    (with_faust,) = [block for block in blocks if "faust -A app verify" in block]
+    assert len(with_curl) == 5
+    with place.start() as terminal:
+        terminal.wait_for(UP, READY_S)
+        place.demo("--events", "300", "--rate", "300")
+        curl = """curl() { command curl -sS --fail --noproxy '*' "$@"; }; set -e\n"""
+        for block in with_curl:
+            shell(curl + block.replace("127.0.0.1:6066", f"127.0.0.1:{place.web_port}"))
+        lines_of_file = sum(1 for line in (ROOT / "setup.cfg").read_text().splitlines() if line)
+        place.wait_for_history(300 + 1 + lines_of_file + 2 + 1)
+        settings = f"export SLUICE_BROKER=kafka://127.0.0.1:{place.broker_port} SLUICE_HISTORY=file://{place.directory}/history"
+        path = f"export PATH={Path(sys.executable).parent}:$PATH"
+        for command in with_faust.splitlines():
+            shell(f"{settings}; {path}; {command}")
+        terminal.type(CTRL_C)
+        assert terminal.status(STOP_S) == 0, terminal.text
+
+
 def test_a_launcher_that_is_killed_leaves_nothing_running_and_loses_nothing(place):
     with place.start() as terminal:
         terminal.wait_for(UP, READY_S)
