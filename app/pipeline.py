@@ -20,6 +20,7 @@ from streaming.changelog import Follower
 from streaming.errors import BrokerUnavailable, CannotStart
 from streaming.store import Store
 from streaming.topics import TopicSpec, ensure_topics
+from telemetry.flow import State
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +172,20 @@ class Pipeline(Service):
             behind = follower.error or ("" if follower.caught_up else "recovering from the changelog")
             checks.append(Check("tables", not behind, behind))
         return checks
+
+    def state_of(self, group: str) -> State:
+        """How a group's lanes are here, for the flows that they feed: the worst of them."""
+        states = [
+            lane.state
+            for app in self.apps
+            if app.conf.id == group and app.assigned
+            for lanes in app.lane_groups
+            for lane in lanes.lanes.values()
+        ]
+        if not states:
+            return "running" if any(app.conf.id == group and app.assigned for app in self.apps) else "starting"
+        worst: dict[str, State] = {"failed": "failed", "backing off": "backing off", "opening": "recovering"}
+        return next((told for state, told in worst.items() if state in states), "running")
 
     def partitions(self) -> dict[str, list[int]]:
         """Partitions of raw-log that this worker has, by group."""

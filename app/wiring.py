@@ -121,6 +121,8 @@ def build(settings: Settings, routes: Routes) -> WebApp:
 
     def report() -> WorkerReport:
         said = HealthReport(pipeline.checks())
+        for flow in monitor_flows.values():
+            flow.state = pipeline.state_of(f"{settings.app_id}-monitor")
         return WorkerReport(
             worker=worker,
             host=worker.rsplit("-", 2)[0],
@@ -191,7 +193,6 @@ def monitor_app(settings: Settings, routes: Routes, follower: Follower, flows: d
     def count(outcome: Outcome, _records: Sequence[object]) -> None:
         for name, tally in outcome.tallies.items():
             tally.add_to(flows[name])
-            flows[name].state = "running"
 
     app.lane_agent(
         "monitor",
