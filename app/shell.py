@@ -13,6 +13,7 @@ from faust.cli import AppCommand, option
 
 from app.errors import AppError, BrokersUnavailable
 from app.services import Services
+from config.wording import printable
 
 WELL = 0
 NOT_WELL = 1
@@ -83,9 +84,7 @@ def escaped(text: str, at_most: int | None = None) -> str:
     """Text so that it can do nothing to a terminal: control, bidi and unknown characters as \\xNN, \\uNNNN."""
     if at_most is not None and len(text) > at_most:
         text = text[: at_most - 1] + "…"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return printable(text)
 
 
 def plain(value: Any) -> Any:
