@@ -40,7 +40,7 @@ test-hdfs: prepare ## Run the tests that need HDFS
 	$(PYTHON_IN_VENV) -m pytest -m hdfs
 
 test-fault: prepare ## Run the tests that kill and pause things
-	$(PYTHON_IN_VENV) -m pytest tests/fault --fault-minutes 20
+	$(PYTHON_IN_VENV) -m pytest tests/fault --fault-minutes 20 -o faulthandler_timeout=3600
 
 check: $(VENV)/installed-dev ## Formatter, linter, types, generated docs up to date
 	$(VENV)/bin/ruff format --check .

@@ -141,29 +141,27 @@ def test_the_next_namenode_is_asked_where_one_is_away_and_one_is_standby(
 def test_a_worker_killed_at_any_moment_leaves_each_record_in_one_file(
     fresh_kafka: LiveKafka,
     fresh_hdfs: LiveHdfs,
-    root: str,
     worker: Workers,
     tmp_path: Path,
     fault_schedule: Iterator[random.Random],
 ) -> None:
-    history = fresh_hdfs.history_url(root)
-    first = worker(broker=fresh_kafka.url, settings=settings(history))
-    kills = 0
-    with HistoryWatch(fresh_hdfs, root) as watch, Load([first.url], pause_s=0.02) as load:
-        for rng in fault_schedule:
+    for rng in fault_schedule:
+        fresh_kafka.delete_topics(*fresh_kafka.topics())
+        root = fresh_hdfs.new_path()
+        history = fresh_hdfs.history_url(root)
+        first = worker(broker=fresh_kafka.url, settings=settings(history))
+        with HistoryWatch(fresh_hdfs, root) as watch, Load([first.url], pause_s=0.02) as load:
             for _ in range(3):
                 # From ready on: recovery, first rolls and steady rolling are all hit, at any step.
                 time.sleep(rng.uniform(0, 3))
                 first.kill()
-                kills += 1
                 first.start()
-            end = ends(fresh_kafka)
-            reached(fresh_kafka, HISTORY, end)
-        load.stop()
-        judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
-        watch.judge()
-    assert kills >= 3
-    first.stop()
+            reached(fresh_kafka, HISTORY, ends(fresh_kafka))
+            load.stop()
+            judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
+            watch.judge()
+        first.stop()
+        fresh_hdfs.client.delete(root, recursive=True)
 
 
 def test_sigterm_commits_at_once_what_was_read_and_loses_nothing_while_hdfs_is_away(
