@@ -385,3 +385,4 @@ def test_replay_gives_the_same_windows_and_forwards_nothing_twice(served: Deploy
     assert after == forwarded
     served.worker.stop()
     assert shell("verify", "--deep").status == 0
+    assert "Traceback" not in served.worker.log
