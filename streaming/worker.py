@@ -43,6 +43,8 @@ class Worker(faust.Worker):
             logging.getLogger(name).setLevel(min(level, logging.INFO))
         for name in NOISY_PACKAGES:
             logging.getLogger(name).setLevel(max(level, logging.WARNING))
+        # Calls a topic that was made a moment ago missing, as an error; what then fails says so itself.
+        logging.getLogger("aiokafka.cluster").setLevel(logging.CRITICAL)
 
     async def on_first_start(self) -> None:
         """Tune the interpreter for batches: docs/decisions/0002-batches.md has the measurements."""
