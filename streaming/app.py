@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import faust
 from faust.app.base import BootStrategy
-from faust.types import TP, EventT
+from faust.types import TP
 from mode.services import ServiceT
 from yarl import URL
 
@@ -103,7 +103,7 @@ class BatchApp(faust.App):
 
         async def agent(stream: Any) -> None:
             async for event in stream.noack().events():
-                _deliver(lanes, event)
+                lanes.deliver(event)
 
         agent.__name__ = name
         self.agent(channel, name=name)(agent)
@@ -120,12 +120,11 @@ class BatchApp(faust.App):
     async def on_first_start(self) -> None:
         """Make none of Faust's data directories: the state is elsewhere."""
 
-    async def on_stop(self) -> None:
-        """Stop fetching, let every lane finish and commit, then let Faust stop the rest."""
-        await self._stop_consumer()
+    async def _stop_consumer(self) -> None:
+        """Stop fetching, then let every lane finish and commit; Faust stops the rest after it."""
+        await super()._stop_consumer()
         for lanes in self.lane_groups:
             await lanes.close_all()
-        await super().on_stop()
 
     async def committed(self, tp: TP) -> tuple[int | None, str]:
         """The group's committed offset of an assigned partition, and its metadata. Raises KafkaError, TimeoutError."""
@@ -136,7 +135,3 @@ class BatchApp(faust.App):
     def assigned(self) -> bool:
         """Whether the group has answered this worker at least once (with or without partitions)."""
         return self._assignment is not None
-
-
-def _deliver(lanes: Lanes, event: EventT) -> None:
-    lanes.deliver(event)

@@ -94,6 +94,12 @@ def test_revocation_forgets_offsets_before_and_calls_the_application_after() -> 
     assert text.index("stop_flow") < text.index("on_partitions_revoked.send")
 
 
+def test_a_stopping_application_stops_its_consumer_first_and_once() -> None:
+    text = source(App.on_stop)
+    assert text.count("await self._stop_consumer()") == 1
+    assert text.index("_stop_consumer") < text.index("on_before_shutdown.send")
+
+
 def test_streams_resume_by_seeking_to_the_committed_offsets() -> None:
     assert "await self.seek_to_committed()" in source(faust_consumer.Consumer.perform_seek)
 
