@@ -1,7 +1,9 @@
 """Brings the parts of a worker up once Kafka answers, and down in the order in which nothing is lost.
 
-Start: brokers answer -> topics -> sources' producer -> reports to other workers -> local state -> monitor -> history.
-Stop: sources and their producer drain; then the consumer groups, each finishing its lanes; then the local state.
+Start: sources; brokers answer -> topics -> sources' producer -> reports to other workers -> local state -> monitor ->
+history. Sources need no broker: what they do without one is said by their level of reliability.
+Stop: sources take nothing new; their producer drains; then the consumer groups, each finishing its lanes; then the
+local state.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from mode import Service
 from mode.services import ServiceT
 
 from app.health import Check
+from app.sources import Sources
+from sources.errors import CannotListen
 from streaming.app import BatchApp
 from streaming.changelog import Follower
 from streaming.errors import BrokerUnavailable, CannotStart
@@ -76,6 +80,7 @@ class Pipeline(Service):
         servers: Sequence[str],
         specs: Sequence[TopicSpec],
         producer: Producer | None,
+        sources: Sources,
         state: WindowState,
         raw_log: str,
         reporting: Sequence[ServiceT],
@@ -85,6 +90,7 @@ class Pipeline(Service):
         self._servers = servers
         self._specs = specs
         self._producer = producer
+        self._sources = sources
         self._raw_log = raw_log
         self._reporting = reporting
         self._new_apps = new_apps
@@ -94,6 +100,11 @@ class Pipeline(Service):
 
     @Service.task
     async def _bring_up(self) -> None:
+        try:
+            await self._sources.start()
+        except CannotListen as exc:
+            await self._give_up(exc)
+            return
         partitions = await self._ensure_topics()
         if self.should_stop:
             return
@@ -106,9 +117,7 @@ class Pipeline(Service):
         try:
             follower = await self.windows.open(partitions[self._raw_log])
         except CannotStart as exc:
-            log.error("%s", exc)
-            self._waiting_for = str(exc)
-            await self.crash(exc)
+            await self._give_up(exc)
             return
         self._waiting_for = "consumer groups"  # a check knows only the applications that are there already
         for app in self._new_apps(follower):
@@ -118,6 +127,11 @@ class Pipeline(Service):
             self.apps.append(app)
             await self.add_runtime_dependency(app)
         self._waiting_for = None
+
+    async def _give_up(self, exc: Exception) -> None:
+        log.error("%s", exc)
+        self._waiting_for = str(exc)
+        await self.crash(exc)
 
     @Service.task
     async def _say_readiness(self) -> None:
@@ -152,6 +166,7 @@ class Pipeline(Service):
 
     async def on_stop(self) -> None:
         """Let the sources drain first; mode then stops the applications and the state, newest first."""
+        await self._sources.stop()
         if self._producer is not None:
             await self._producer.stop(DRAIN_S)
 

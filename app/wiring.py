@@ -36,12 +36,14 @@ from app.history import HistoryParts
 from app.lag import LagWatch
 from app.pipeline import Pipeline, WindowState
 from app.services import Services
+from app.sources import Sources, new_sources
 from app.topics import RAW_LOG, changelog_topic, topic_specs
 from app.views import api, dashboard, health, ingest, metrics
 from config.errors import ConfigError
 from config.routes import Routes, load
 from config.settings import Settings
 from parsers.tomcat import compile_pattern
+from sources.base import Publish, Source
 from sources.producer import GroupCommitProducer
 from streaming.app import BatchApp
 from streaming.changelog import Follower
@@ -85,6 +87,7 @@ def build(settings: Settings, routes: Routes) -> WebApp:
     flows: list[Flow] = []
 
     producer = None
+    sources: list[Source] = []
     if "ingest" in settings.roles:
         producer = GroupCommitProducer(
             settings.bootstrap_servers,
@@ -94,7 +97,9 @@ def build(settings: Settings, routes: Routes) -> WebApp:
             flow=kafka_flow,
         )
         ingest.register(app, producer, settings, http_flow)
-        flows += [http_flow, kafka_flow]
+        end_to_end: Publish = producer
+        sources = new_sources(routes.sources, settings, lambda _level, _flow: end_to_end)
+        flows += [http_flow, *(source.flow for source in sources), kafka_flow]
     if "monitor" in settings.roles:
         flows += monitor_flows.values()
     if "history" in settings.roles:
@@ -143,6 +148,7 @@ def build(settings: Settings, routes: Routes) -> WebApp:
         servers=settings.bootstrap_servers,
         specs=topic_specs(settings, routes),
         producer=producer,
+        sources=Sources(sources),
         state=state,
         raw_log=RAW_LOG,
         reporting=[heartbeat, cluster],

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from config.business_route import BusinessRoute, FieldType, LogFormat, Metric, MetricKind, read_business_route
 from config.errors import RoutesError
+from config.source import SOURCE_KINDS, SourceConfig, SourceKind, read_common
 from config.toml_lines import TomlLines
 from config.toml_table import Problems, Table
 from config.wording import quoted
@@ -35,14 +35,11 @@ __all__ = [
 CheckPattern = Callable[[str, float], object]
 """Compiles a Tomcat pattern for a Tomcat version. Raises ValueError where it cannot."""
 
-SourceKind = Literal["tail", "syslog", "thrift", "avro"]
-
-_SOURCE_KINDS: tuple[SourceKind, ...] = ("tail", "syslog", "thrift", "avro")
-_AVAILABLE_KINDS: frozenset[SourceKind] = frozenset()  # HTTP is always there and needs no table
+# The kinds that can be had, each with the reader of its tables; HTTP is always there and needs none.
+_READERS: dict[SourceKind, Callable[[Table], SourceConfig | None]] = {}
 _TOMCAT_VERSIONS = (8, 8.5, 9, 10, 10.1, 11)
 _TOMCAT_DEFAULT = 10.0
 _DURATION = re.compile(r"%[DT]")  # the two letters whose unit the version decides
-_SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _POSITION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
 
 
@@ -57,15 +54,6 @@ class AccessLogRoute:
     def topic(self) -> str:
         """The monitoring topic that the route feeds."""
         return "access-log"
-
-
-@dataclass(frozen=True, slots=True)
-class SourceConfig:
-    """A source other than HTTP; `options` are the keys that depend on its kind, not checked yet."""
-
-    name: str
-    kind: SourceKind
-    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +156,13 @@ def _sources(document: Table) -> tuple[SourceConfig, ...]:
 
 
 def _source(table: Table) -> SourceConfig | None:
-    table.has("name", "kind")
-    name = table.text("name")
-    if name is not None and not _SOURCE_NAME.fullmatch(name):
-        table.wrong(f"{quoted(name)} is not 1 to 100 of A-Z a-z 0-9 . _ -, the first a letter or a digit", "name")
-    kind = table.choice("kind", _SOURCE_KINDS)
-    if kind is not None and kind not in _AVAILABLE_KINDS:
+    kind = table.choice("kind", SOURCE_KINDS) if table.has("kind") else None
+    if kind is not None and kind in _READERS:
+        return _READERS[kind](table)
+    read_common(table)
+    if kind is not None:
         table.wrong(f"kind {kind!r} is not available in this version", "kind")
-    if name is None or kind is None:
-        return None
-    return SourceConfig(name, kind, {key: value for key, value in table.values.items() if key not in ("name", "kind")})
+    return None
 
 
 def _note_duplicates(tables: list[Table], identity: Callable[[str], str]) -> None:

@@ -6,7 +6,10 @@ SourceError
 ├── Unsupported          415, final: content type, charset or encoding that Sluice does not read
 └── Unavailable          503, retriable: not now; nothing that the sender must keep has been promised
     ├── Overloaded       more is waiting for Kafka than memory allows; operator: look at the brokers, or add workers
-    └── BrokerUnavailable  Kafka does not acknowledge; operator: look at the brokers
+    ├── BrokerUnavailable  Kafka does not acknowledge; operator: look at the brokers
+    └── SpoolFull        Kafka does not acknowledge and the local spool takes no more; operator: look at the brokers
+
+CannotListen             fatal, at start: an address can't be had; operator: free it, or mend the source's `listen`
 
 The status is HTTP's; other sources translate `retriable` into their protocol's words.
 """
@@ -72,3 +75,20 @@ class BrokerUnavailable(Unavailable):
 
     def __init__(self, message: str, retry_after_s: int = 2) -> None:
         super().__init__("broker_unavailable", message, retry_after_s)
+
+
+class SpoolFull(Unavailable):
+    """Kafka does not take the events, and the local spool has no room for them. Nothing of them is kept."""
+
+    def __init__(self, message: str, retry_after_s: int = 5) -> None:
+        super().__init__("spool_full", message, retry_after_s)
+
+
+class CannotListen(Exception):
+    """A source's address can't be had: the worker does not start."""
+
+    retriable: ClassVar[bool] = False
+    reason: ClassVar[str] = "cannot_listen"
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(f"{address} can't be listened on: {why}")

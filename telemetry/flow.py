@@ -1,6 +1,6 @@
 """Counters of one source, route or destination; plain integers, read by whoever reports them.
 
-received = sent + sum(rejected) + in flight, for every flow at every moment that nothing is being handled.
+received = sent + sum(rejected) + in_spool + in flight, for every flow, always.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ class Flow:
     state: State = "starting"
     received: int = 0  # records that came in
     sent: int = 0  # records that were handed on and acknowledged
+    accepted: int = 0  # of a source: events that its sender was told are taken
+    in_spool: int = 0  # accepted, on the local disk, not in Kafka yet
+    in_spool_bytes: int = 0
+    oldest_in_spool_at_ms: int | None = None  # when the oldest of them arrived
     rejected: dict[str, int] = field(default_factory=dict)  # reason -> records not handed on
     received_bytes: int = 0
     sent_bytes: int = 0
@@ -50,7 +54,11 @@ class Flow:
             "kind": self.kind,
             "state": self.state,
             "received": self.received,
+            "accepted": self.accepted,
             "sent": self.sent,
+            "in_spool": self.in_spool,
+            "in_spool_bytes": self.in_spool_bytes,
+            "oldest_in_spool_at_ms": self.oldest_in_spool_at_ms,
             "rejected": dict(self.rejected),
             "received_bytes": self.received_bytes,
             "sent_bytes": self.sent_bytes,

@@ -1,0 +1,59 @@
+"""The sources of a worker: each `[[source]]` table becomes a source, and all of them run together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from config.settings import Reliability, Settings
+from config.source import SourceConfig
+from sources.base import Publish, Source
+from telemetry.flow import Flow
+
+log = logging.getLogger(__name__)
+
+STOP_S = 7.0  # a source takes about five seconds at most; the worker has thirty for everything
+
+
+def new_source(config: SourceConfig, publish: Publish, flow: Flow, settings: Settings) -> Source:
+    """The source that a table asks for, not started."""
+    raise AssertionError(f"nobody builds sources of {type(config).__name__}")
+
+
+def new_sources(
+    configs: Sequence[SourceConfig], settings: Settings, publish_at: Callable[[Reliability, Flow], Publish]
+) -> list[Source]:
+    """A source for each table, each with a flow of its own and its way into Kafka at its level of reliability."""
+    sources = []
+    for config in configs:
+        flow = Flow(config.common.name, "source")
+        publish = publish_at(config.common.reliability or settings.reliability, flow)
+        sources.append(new_source(config, publish, flow, settings))
+    return sources
+
+
+class Sources:
+    """Starts and stops the sources of one worker."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self._started: list[Source] = []
+
+    async def start(self) -> None:
+        """Start every source. Raises: CannotListen, after stopping those that had been started."""
+        try:
+            for source in self._sources:
+                self._started.append(source)
+                await source.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop all that were started, at the same time, within STOP_S; once more does nothing."""
+        stopping, self._started = self._started, []
+        ends = (asyncio.wait_for(source.stop(), STOP_S) for source in stopping)
+        for source, error in zip(stopping, await asyncio.gather(*ends, return_exceptions=True), strict=True):
+            if isinstance(error, BaseException):
+                log.error("A source did not stop well: source=%s %r", source.flow.name, error)
