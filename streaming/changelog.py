@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -25,9 +25,12 @@ MAX_RECORDS = 20_000
 CALL_TIMEOUT_S = 15.0
 
 
-def new_reader(bootstrap_servers: Sequence[str]) -> AIOKafkaConsumer:
+NewConsumer = Callable[..., AIOKafkaConsumer]
+
+
+def new_reader(bootstrap_servers: Sequence[str], new_consumer: NewConsumer = AIOKafkaConsumer) -> AIOKafkaConsumer:
     """A consumer without a group that sees committed records only."""
-    return AIOKafkaConsumer(
+    return new_consumer(
         bootstrap_servers=list(bootstrap_servers),
         group_id=None,
         enable_auto_commit=False,
@@ -40,9 +43,11 @@ def new_reader(bootstrap_servers: Sequence[str]) -> AIOKafkaConsumer:
 
 
 @contextlib.asynccontextmanager
-async def reader(bootstrap_servers: Sequence[str]) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader(
+    bootstrap_servers: Sequence[str], new_consumer: NewConsumer = AIOKafkaConsumer
+) -> AsyncIterator[AIOKafkaConsumer]:
     """A started reader, stopped at the end. Raises BrokerUnavailable."""
-    consumer = new_reader(bootstrap_servers)
+    consumer = new_reader(bootstrap_servers, new_consumer)
     try:
         try:
             await asyncio.wait_for(consumer.start(), CALL_TIMEOUT_S)
@@ -100,9 +105,15 @@ async def catch_up(consumer: AIOKafkaConsumer, topic: str, store: PartitionStore
 
 
 async def bounds(consumer: AIOKafkaConsumer, tp: TopicPartition) -> tuple[int, int]:
-    """The first offset that a partition still has and the one after its last committed record."""
-    beginnings = await asyncio.wait_for(consumer.beginning_offsets([tp]), CALL_TIMEOUT_S)
-    ends = await asyncio.wait_for(consumer.end_offsets([tp]), CALL_TIMEOUT_S)
+    """The first offset that a partition still has and the one after its last committed record.
+
+    Raises BrokerUnavailable.
+    """
+    try:
+        beginnings = await asyncio.wait_for(consumer.beginning_offsets([tp]), CALL_TIMEOUT_S)
+        ends = await asyncio.wait_for(consumer.end_offsets([tp]), CALL_TIMEOUT_S)
+    except (KafkaError, OSError, asyncio.TimeoutError) as exc:
+        raise BrokerUnavailable(f"bounds of {tp.topic}[{tp.partition}] could not be read: {exc!r}") from exc
     return beginnings[tp], ends[tp]
 
 
@@ -122,6 +133,7 @@ class Follower(Service):
         self._following = set(range(partitions))
         self._behind = set(range(partitions))  # not at the end since the start or the last change
         self._changed = True
+        self._stores: dict[int, PartitionStore] = {}  # as of the assignment: one that is lost then takes no write
         self._applying = asyncio.Lock()
         self.error: str | None = None
 
@@ -163,6 +175,8 @@ class Follower(Service):
     async def _round(self, consumer: AIOKafkaConsumer) -> None:
         if self._changed:
             await self._assign(consumer)
+        for store in self._stores.values():
+            store.check()
         if not consumer.assignment():
             await self.sleep(0.2)
             return
@@ -171,13 +185,15 @@ class Follower(Service):
             for tp, records in fetched.items():
                 if tp.partition in self._following and not self._changed:
                     position = await consumer.position(tp)
-                    await asyncio.to_thread(apply_records, self._store.partition(tp.partition), records, position)
+                    await asyncio.to_thread(apply_records, self._stores[tp.partition], records, position)
         await self._note_progress(consumer)
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         async with self._applying:
             self._changed = False
             tps = [TopicPartition(self._topic, partition) for partition in sorted(self._following)]
+            self._stores = {tp.partition: self._store.partition(tp.partition) for tp in tps}
+            self._behind |= {tp.partition for tp in tps if self._stores[tp.partition].position() is None}
             consumer.unsubscribe()
             if not tps:
                 return
@@ -185,7 +201,7 @@ class Follower(Service):
             ends = await asyncio.wait_for(consumer.end_offsets(tps), CALL_TIMEOUT_S)
             beginnings = await asyncio.wait_for(consumer.beginning_offsets(tps), CALL_TIMEOUT_S)
             for tp in tps:
-                consumer.seek(tp, _start_offset(self._store.partition(tp.partition), beginnings[tp], ends[tp]))
+                consumer.seek(tp, _start_offset(self._stores[tp.partition], beginnings[tp], ends[tp]))
             self._ends = ends
 
     async def _note_progress(self, consumer: AIOKafkaConsumer) -> None:

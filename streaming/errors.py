@@ -5,6 +5,7 @@ StreamError
 ├── TransactionFailed    retriable: aborted, or the outcome is unknown; the lane reopens and settles it
 ├── Fenced               retriable: another worker owns the partition now; the lane reopens if still assigned
 ├── StoreUnwritable      retriable: no room on the local disk, say; operator: make room, it then goes on
+│   └── StoreLost        retriable: the local state was deleted or damaged; an empty one is filled from the changelog
 ├── OffsetsGone          fatal for the partition: Kafka no longer has the next offset; operator: see the message
 └── CannotStart          fatal for the worker: something on this machine is not as it must be; said in one line
     ├── StoreLocked      another process uses the same data directory
@@ -46,6 +47,12 @@ class StoreUnwritable(StreamError):
     """The local state took no write; it is as it was, and behind Kafka. Operator: make room; it goes on by itself."""
 
     reason = "store_unwritable"
+
+
+class StoreLost(StoreUnwritable):
+    """The local state was deleted or damaged while in use: whoever wrote it opens the one that took its place."""
+
+    reason = "store_lost"
 
 
 class OffsetsGone(StreamError):

@@ -12,22 +12,24 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic
 
-import orjson
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from streaming.batches import Batch
-from streaming.changelog import Follower, bounds, catch_up, reader
+from streaming.changelog import Follower, NewConsumer, bounds, catch_up, reader
 from streaming.errors import BrokerUnavailable, OffsetsGone
-from streaming.store import PartitionStore, Reader
-from streaming.transactions import NO_HEADERS, Row, TransactionalWriter
+from streaming.marker import MARKER, Gap, Marker
+from streaming.processor import O_co, Processor, ProcessorFactory
+from streaming.store import PartitionStore
+from streaming.transactions import DEADLINE_S, NO_HEADERS, NewProducer, Row, TransactionalWriter
+
+__all__ = ["MARKER", "REPLAY_FORWARD", "ExactlyOnceHandler", "Marker"]
 
 log = logging.getLogger(__name__)
 
-MARKER = b"\x00marker"
 REPLAY_FORWARD = "replay forward"  # metadata of a reset offset that asks for the outputs to be written again
 INLINE_RECORDS = 50  # fewer are not worth the way to a thread
 # One thread for all partitions: the work holds the GIL, and several threads would only take it from each other.
@@ -35,65 +37,13 @@ _working = ThreadPoolExecutor(1, thread_name_prefix="monitor")
 LINGER_S = 0.05  # a transaction costs a broker about 26 ms: small batches are collected
 
 
-class Outcome(Protocol):
-    """What processing a batch asks to be committed: rows for other topics, and changes of the state (None deletes)."""
-
-    @property
-    def forwards(self) -> Sequence[Any]: ...
-    @property
-    def changes(self) -> dict[bytes, bytes | None]: ...
-
-
-class Rewind(Protocol):
-    """Where a rebuild has to start, and what of the state goes first."""
-
-    @property
-    def start_offset(self) -> int: ...
-    @property
-    def changes(self) -> dict[bytes, bytes | None]: ...
-
-
-O_co = TypeVar("O_co", bound=Any, covariant=True)
-
-
-class Processor(Protocol[O_co]):
-    """The work itself, for one partition: pure but for reading the state that was handed in. Called from one thread."""
-
-    def process(self, records: Sequence[Any], forward_from: int) -> O_co:
-        """Work on records in offset order; outputs only for offsets >= forward_from."""
-
-    def discard(self) -> None:
-        """Forget everything that the reader does not have."""
-
-    def rewind(self, offset: int, log_start: int) -> Rewind:
-        """Prepare to work again from `offset` with the same result as the first time."""
-
-
-ProcessorFactory = Callable[[int, Reader], Processor[Any]]
-
-
-class Marker(NamedTuple):
-    """How far a partition has come."""
-
-    applied: int
-    forwarded: int
-
-    def encode(self) -> bytes:
-        """The marker as stored."""
-        return orjson.dumps(self._asdict())
-
-    @classmethod
-    def of(cls, store: PartitionStore) -> Marker | None:
-        """The stored marker, None for a partition that was never worked on."""
-        value = store.get(MARKER)
-        return cls(**orjson.loads(value)) if value is not None else None
-
-
 class ExactlyOnceHandler(Generic[O_co]):
     """A lane's handler for one input partition.
 
     Order on `open`: fence the former owner, read the changelog to its end, then compare with the committed offset.
     A failed or unanswered transaction is settled by opening again: the changelog says whether it was committed.
+    Offsets that Kafka has dropped before they were handled stop the partition (OffsetsGone) whenever that is noticed;
+    when an operator has moved the group's offset over them, they are kept as a `Gap` beside the state.
     """
 
     tick_s = 1.0
@@ -110,6 +60,9 @@ class ExactlyOnceHandler(Generic[O_co]):
         processor_factory: ProcessorFactory,
         committed: Callable[[TP], Awaitable[tuple[int | None, str]]],
         on_committed: Callable[[Any, Sequence[Any]], None],
+        new_producer: NewProducer = AIOKafkaProducer,
+        new_consumer: NewConsumer = AIOKafkaConsumer,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
         self.tp = tp
         self._group = group
@@ -120,7 +73,13 @@ class ExactlyOnceHandler(Generic[O_co]):
         self._processor: Processor[Any] | None = None
         self._committed = committed
         self._on_committed = on_committed
-        self._writer = TransactionalWriter(bootstrap_servers, f"{group}-{tp.topic}-{tp.partition}")
+        self._new_consumer = new_consumer
+        self._writer = TransactionalWriter(
+            bootstrap_servers,
+            f"{group}-{tp.topic}-{tp.partition}",
+            deadline_s=deadline_s,
+            new_producer=new_producer,
+        )
         self._store: PartitionStore | None = None
         self._marker = Marker(0, 0)
 
@@ -128,7 +87,7 @@ class ExactlyOnceHandler(Generic[O_co]):
         """Take the partition over. Raises BrokerUnavailable, OffsetsGone."""
         await self._writer.open()
         self._store = store = await self._follower.release(self.tp.partition)
-        async with reader(self._bootstrap_servers) as consumer:
+        async with reader(self._bootstrap_servers, self._new_consumer) as consumer:
             recovered = await catch_up(consumer, self._changelog, store)
             beginning, end = await bounds(consumer, TopicPartition(self.tp.topic, self.tp.partition))
         try:
@@ -160,15 +119,40 @@ class ExactlyOnceHandler(Generic[O_co]):
         elif committed is None or committed == marker.applied:
             self._marker = marker
         elif committed > marker.applied:
-            log.warning("Offsets were moved ahead %s from=%d to=%d: skipping", where, marker.applied, committed)
-            self._marker = Marker(committed, max(committed, marker.forwarded))
+            await self._skip(marker, committed, metadata)
         else:
             await self._rewind(marker, max(committed, beginning), metadata, beginning)
-        if not beginning <= self._marker.applied <= end:
+        applied = self._marker.applied
+        if applied < beginning:
+            raise self._gone(beginning)
+        if applied > end:
             raise OffsetsGone(
-                f"{where}: next offset is {self._marker.applied}, but Kafka has {beginning} to {end - 1}; "
-                f"go on with `faust -A app replay --group monitor --from earliest` (worker stopped)"
+                f"{where}: offset {applied} is next, but Kafka's log ends at {end}: the topic was created anew or "
+                f"has lost its end; with the workers stopped, `faust -A app replay --group monitor` counts it anew"
             )
+
+    def _gone(self, beginning: int) -> OffsetsGone:
+        applied = self._marker.applied
+        return OffsetsGone(
+            f"{self.tp.topic}[{self.tp.partition}]: offsets {applied} to {beginning - 1} are gone from Kafka before "
+            f"they were counted; to go on without them, stop the workers of {self._group} and run "
+            f"`faust -A app accept-gap --group monitor`"
+        )
+
+    async def _skip(self, marker: Marker, committed: int, metadata: str) -> None:
+        """Go on at an offset that somebody has moved ahead; what is left out is kept on record."""
+        gap = Gap(marker.applied, committed - 1, metadata)
+        log.warning(
+            "Gap accepted %s[%d]: offsets %d to %d (%d) are in no window and no monitoring topic; said: %s",
+            self.tp.topic,
+            self.tp.partition,
+            gap.first,
+            gap.last,
+            committed - marker.applied,
+            metadata or "nothing",
+        )
+        self._marker = Marker(committed, max(committed, marker.forwarded))
+        await self._commit([], {gap.key: gap.encode()}, self._marker)
 
     async def _rewind(self, marker: Marker, offset: int, metadata: str, beginning: int) -> None:
         assert self._processor is not None
@@ -187,9 +171,10 @@ class ExactlyOnceHandler(Generic[O_co]):
         await self._commit([], rewind.changes, self._marker)
 
     async def handle(self, batches: Sequence[Batch]) -> int:
-        """Process and commit batches in one transaction."""
+        """Process and commit batches in one transaction. Raises OffsetsGone, Fenced, TransactionFailed, StoreLost."""
         assert self._processor is not None
         applied = self._marker.applied
+        await self._nothing_missing(batches)
         records = [record for batch in batches for record in batch.records if record.offset >= applied]
         following = batches[-1].next_offset
         if following <= applied:
@@ -206,6 +191,19 @@ class ExactlyOnceHandler(Generic[O_co]):
         self._on_committed(outcome, records)
         return following
 
+    async def _nothing_missing(self, batches: Sequence[Batch]) -> None:
+        """Offsets that are left out are transaction markers, or were dropped: a consumer just goes on behind both."""
+        following = self._marker.applied
+        for batch in batches:
+            if batch.first_offset > following:
+                tp = TopicPartition(self.tp.topic, self.tp.partition)
+                async with reader(self._bootstrap_servers, self._new_consumer) as consumer:
+                    beginning, _ = await bounds(consumer, tp)
+                if beginning > self._marker.applied:
+                    raise self._gone(beginning)
+                return  # the log's beginning only moves ahead: nothing was dropped of any of these batches
+            following = batch.next_offset
+
     async def _commit(self, forwards: Sequence[Any], changes: dict[bytes, bytes | None], marker: Marker) -> None:
         assert self._store is not None
         partition = self.tp.partition
@@ -221,7 +219,9 @@ class ExactlyOnceHandler(Generic[O_co]):
         self._marker = marker
 
     async def tick(self) -> None:
-        """Nothing is due by time."""
+        """Notice a local state that was deleted, also while there is nothing to do. Raises StoreLost."""
+        if self._store is not None:
+            self._store.check()
 
     async def close(self) -> int | None:
         """Everything handled is committed already: let go."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -28,6 +28,8 @@ STOP_S = 5.0
 
 NO_HEADERS: list[tuple[str, bytes]] = []  # aiokafka's builder insists on a list
 
+NewProducer = Callable[..., AIOKafkaProducer]
+
 Row = tuple[str, "bytes | None", "bytes | None", "int | None", list[tuple[str, bytes]]]
 """A record to be written: topic, key, value, timestamp in ms (None: now), headers. A plain tuple: there are many."""
 
@@ -41,16 +43,22 @@ class TransactionalWriter:
     """
 
     def __init__(
-        self, bootstrap_servers: Sequence[str], transactional_id: str, *, deadline_s: float = DEADLINE_S
+        self,
+        bootstrap_servers: Sequence[str],
+        transactional_id: str,
+        *,
+        deadline_s: float = DEADLINE_S,
+        new_producer: NewProducer = AIOKafkaProducer,
     ) -> None:
         self.transactional_id = transactional_id
         self._bootstrap_servers = list(bootstrap_servers)
         self._deadline_s = deadline_s
+        self._new_producer = new_producer
         self._producer: AIOKafkaProducer | None = None
 
     async def open(self) -> None:
         """Start and fence. Raises BrokerUnavailable."""
-        producer = AIOKafkaProducer(
+        producer = self._new_producer(
             bootstrap_servers=self._bootstrap_servers,
             transactional_id=self.transactional_id,
             transaction_timeout_ms=60_000,
