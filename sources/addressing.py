@@ -73,7 +73,9 @@ class Addressing:
         n_bytes = DefaultRecordBatchBuilder.estimate_size_in_bytes(run.key, body, run.headers)
         if n_bytes > self.max_event_bytes:
             raise TooLarge(
-                "event_too_large", f"event {number} is {n_bytes} bytes as a record, {self.max_event_bytes} is the most"
+                "event_too_large",
+                f"event {number} is {n_bytes} bytes as a record, {self.max_event_bytes} is the most",
+                self.max_event_bytes,
             )
 
     def _keyless_lane(self) -> Lane:

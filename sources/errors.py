@@ -37,9 +37,16 @@ class BadRequest(SourceError):
 
 
 class TooLarge(SourceError):
-    """More than Sluice or the brokers take in one request or one event: sending it again will not help."""
+    """More than Sluice or the brokers take in one request or one event: sending it again will not help.
+
+    `limit_bytes` is what one event may take as a record, where an event is what was too large.
+    """
 
     status = 413
+
+    def __init__(self, reason: str, message: str, limit_bytes: int | None = None) -> None:
+        super().__init__(reason, message)
+        self.limit_bytes = limit_bytes
 
 
 class Unsupported(SourceError):
