@@ -5,14 +5,11 @@ Building opens no connection and no file but the routes: commands use the same a
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-
-import uvloop
 
 from agents.access_log import AccessLog
 from agents.business_log import BusinessLog
@@ -45,6 +42,7 @@ from config.settings import Settings
 from parsers.tomcat import compile_pattern
 from sources.base import Publish, Source
 from sources.producer import GroupCommitProducer
+from streaming import event_loop
 from streaming.app import BatchApp
 from streaming.changelog import Follower
 from streaming.exactly_once import ExactlyOnceHandler
@@ -77,7 +75,7 @@ def build_or_exit() -> WebApp:
 
 def build(settings: Settings, routes: Routes) -> WebApp:
     """Everything a worker and the shell consist of."""
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    event_loop.install()
     app = WebApp(settings.app_id, broker=settings.bootstrap_servers)
     monitor_flows = {
         route.topic: Flow(route.topic, "route") for route in (routes.access_log, *routes.business) if route
