@@ -107,11 +107,11 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
 
         await self.call_thread(seek)
 
-    async def committed(self, tp: TP) -> tuple[int | None, str]:
+    async def committed(self, tp: TP, refused: list[KafkaError]) -> tuple[int | None, str]:
         """The group's committed offset and its metadata; None where it has never committed.
 
         Not aiokafka's own question: it overlooks an error of the whole group, and a coordinator that is still loading
-        would look like a group that has never committed. Retries until cancelled.
+        would look like a group that has never committed. Retries until cancelled; `refused` gets what each try met.
         """
 
         async def ask() -> tuple[int | None, str]:
@@ -128,6 +128,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 except KafkaError as exc:
                     if not exc.retriable:
                         raise
+                    refused.append(exc)
                     coordinator.coordinator_dead()
                     await asyncio.sleep(0.2)
                 else:
@@ -302,7 +303,12 @@ class BatchConsumer(Consumer):
 
     async def committed(self, tp: TP, timeout_s: float) -> tuple[int | None, str]:
         """The group's committed offset of a partition and its metadata. Raises KafkaError, asyncio.TimeoutError."""
-        return await asyncio.wait_for(self._thread.committed(tp), timeout_s)
+        refused: list[KafkaError] = []
+        try:
+            return await asyncio.wait_for(self._thread.committed(tp, refused), timeout_s)
+        except asyncio.TimeoutError:
+            why = repr(refused[-1]) if refused else "no coordinator was found"
+            raise asyncio.TimeoutError(f"not told within {timeout_s:g} s: {why}") from None
 
     async def commit_now(self, tps: Iterable[TP]) -> None:
         """Commit the acknowledged prefixes of `tps` at once; also while the partition is being revoked.
