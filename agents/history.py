@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sinks.history.errors import BufferFull, HistoryDamaged, HistoryGap, SinkError
 from telemetry.flow import Flow
@@ -17,6 +17,7 @@ class Batch(Protocol):
     """Records of one partition as they were fetched."""
 
     records: Sequence[Any]
+    first_offset: int
     next_offset: int
 
 
@@ -31,6 +32,10 @@ class Writer(Protocol):
 
     @property
     def buffered_records(self) -> int: ...
+    @property
+    def buffered_bytes(self) -> int: ...
+    @property
+    def committed_offset(self) -> int | None: ...
 
 
 class Bounds(Protocol):
@@ -61,12 +66,20 @@ class WriterLost(SinkError):
     reason = "writer_lost"
 
 
+class OpenRoll(NamedTuple):
+    """What of a partition is read and not committed yet."""
+
+    records: int
+    bytes: int  # in memory and on the local disk, most of them compressed
+    age_s: float  # since its first record was read
+
+
 class HistoryHandler:
     """Handles one partition of raw-log for the history.
 
     Where to go on is decided by the committed files, not by Kafka's committed offset, which only follows for the lag to
-    be seen. Offsets that Kafka no longer has stop the partition: nothing is ever skipped silently. The storage being
-    away is retriable: the lane backs off, keeps the offset and reads again.
+    be seen. Offsets that Kafka no longer has stop the partition, also in the middle of reading: nothing is ever skipped
+    silently. The storage being away is retriable: the lane backs off, keeps the offset and reads again.
     """
 
     tick_s = 0.5
@@ -80,6 +93,7 @@ class HistoryHandler:
         new_writer: Callable[[int], Writer],
         bounds: Callable[[int], Awaitable[Bounds]],
         flow: Flow,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._topic = topic
         self._where = f"{topic}[{partition}]"
@@ -88,6 +102,18 @@ class HistoryHandler:
         self._writer: Writer | None = None
         self._bounds = bounds
         self._flow = flow
+        self._clock = clock
+        self._position = 0  # the next offset to come
+        self._began_at = 0.0  # when the open roll's first record came
+        self.committed_offset: int | None = None
+        self.committed_at_ms: int | None = None  # the last commit by this handler
+
+    @property
+    def open_roll(self) -> OpenRoll | None:
+        """The records that wait for the next commit, None where there are none."""
+        if self._writer is None or not self._writer.buffered_records:
+            return None
+        return OpenRoll(self._writer.buffered_records, self._writer.buffered_bytes, self._clock() - self._began_at)
 
     async def open(self) -> int:
         """Complete what a former owner began. Returns the offset after the last committed one. Raises HistoryGap."""
@@ -125,15 +151,20 @@ class HistoryHandler:
                     f"was created anew or lost its end, or SLUICE_HISTORY is another cluster's; give it another root"
                 )
             )
-        self._flow.state = "running"
+        self._position, self.committed_offset = start, written
         log.info("History goes on %s at offset=%d end=%d", self._where, start, kafka.end)
         return start
 
     async def handle(self, batches: Sequence[Batch]) -> int | None:
-        """Buffer the records; rolls when the files are large enough."""
+        """Buffer the records; rolls when the files are large enough. Raises HistoryGap."""
         assert self._writer is not None
         for batch in batches:
+            if batch.first_offset > self._position:
+                await self._require_hole()
+            if not self._writer.buffered_records:
+                self._began_at = self._clock()
             await self._append(batch.records)
+            self._position = batch.next_offset
             self._flow.received += len(batch.records)
         return await self._commit() if self._writer.roll_due() else None
 
@@ -158,6 +189,17 @@ class HistoryHandler:
                 await writer.discard()
             except OSError as exc:  # buffers are disposable; a full disk must not keep the lane from starting over
                 log.warning("Buffers of %s could not be removed: %s", self._where, exc)
+
+    async def _require_hole(self) -> None:
+        """Offsets were passed over: transaction markers, or records that Kafka dropped before they were read?
+
+        A Kafka client goes on at the oldest record there is when its next one is gone, and says nothing. What is
+        buffered is committed first: Kafka may not have it any more either.
+        """
+        kafka = await self._bounds(self._partition)
+        if kafka.begin > self._position:
+            await self._commit()
+            raise self._told(HistoryGap(self._topic, self._partition, self._position, kafka.begin))
 
     async def _append(self, records: Sequence[Any]) -> None:
         """Buffer records; where memory and local disk are full, roll what there is and buffer them then."""
@@ -185,13 +227,13 @@ class HistoryHandler:
             raise self._told(exc) from exc
         if records:
             self._flow.sent += records
-            self._flow.last_event_at_ms = int(time.time() * 1000)
+            self._flow.last_event_at_ms = self.committed_at_ms = int(time.time() * 1000)
+            self.committed_offset = durable
         return durable
 
     def _told(self, exc: SinkError) -> SinkError:
         """Note the error where an operator looks, and say whether the lane may start over."""
-        self._flow.error(f"{self._where}: {exc}")
-        self._flow.state = "failed" if isinstance(exc, STOPPING) else "backing off"
+        self._flow.error(str(exc) if str(exc).startswith(self._where) else f"{self._where}: {exc}")
         if exc.retriable or isinstance(exc, STOPPING):
             return exc
         return WriterLost(f"{self._where}: {type(exc).__name__}: {exc}")

@@ -5,6 +5,7 @@ AppError
 ├── TopicMissing         fatal: the topic does not exist yet; operator: start a worker, it creates its topics
 ├── GroupRunning         fatal: offsets of a group that has members can't be set; operator: stop its workers
 ├── RootInUse            fatal: a replay's root holds something else already; operator: give it another root
+├── OffsetsAhead         fatal: a group is further than Kafka; operator: another topic or root than it was?
 ├── RecordsGone          fatal: Kafka no longer has what a replay would read next; operator: begin another one
 └── BadRequest           fatal: a parameter of a request or a command is not what it must be
 """
@@ -42,6 +43,12 @@ class RootInUse(AppError):
     """The root that a replay should write into is the history, or holds one, or holds another replay."""
 
     reason = "root_in_use"
+
+
+class OffsetsAhead(AppError):
+    """A group would go on behind Kafka's end: the topic was created anew, or another cluster's history is written."""
+
+    reason = "offsets_ahead"
 
 
 class RecordsGone(AppError):

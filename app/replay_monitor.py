@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from app.brokers import Position
-from app.errors import GroupRunning
+from app.gaps import require_stopped
 from app.replay_from import From, FromInstant, instant_instead, offsets_of
 from app.shell import WELL, ShellCommand, table
 from app.topics import RAW_LOG
@@ -34,13 +34,7 @@ async def run(command: ShellCommand, start: From, options: Mapping[str, Any]) ->
     """Set the offsets, or only say so with `dry_run`. Raises GroupRunning with nothing changed."""
     brokers = command.services.brokers
     group = f"{command.services.settings.app_id}-monitor"
-    found = await brokers.group(group)
-    if found.running:
-        hosts = ", ".join(sorted({member.host for member in found.members})) or "just joining"
-        raise GroupRunning(
-            f"group {group} is running ({len(found.members)} members: {hosts}): stop its workers first; "
-            "after a crash Kafka takes up to the session timeout to notice"
-        )
+    await require_stopped(brokers, group)
     positions = await brokers.positions(group, RAW_LOG)
     start = instant_instead(start, {p: at.end for p, at in positions.items()}, int(time.time() * 1000))
     begins = {p: at.begin for p, at in positions.items()}

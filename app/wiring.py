@@ -13,12 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 from agents.access_log import AccessLog
 from agents.business_log import BusinessLog
-from agents.history import HistoryHandler
 from agents.monitor import PartitionMonitor
 from agents.outcome import Outcome
 from agents.route import Route
 from app.brokers import Brokers
 from app.cluster import Cluster
+from app.commands import accept_gap as accept_gap_command
 from app.commands import dead_letters as dead_letters_command
 from app.commands import lag as lag_command
 from app.commands import replay as replay_command
@@ -29,7 +29,7 @@ from app.commands import verify as verify_command
 from app.commands import worker as worker_command
 from app.health import HealthReport
 from app.heartbeat import Heartbeat, WorkerReport, new_worker_id, workers_topic
-from app.history import HistoryParts
+from app.history import HistoryFlow, HistoryParts
 from app.lag import LagWatch
 from app.pipeline import Pipeline, WindowState
 from app.services import Services
@@ -55,6 +55,7 @@ COMMANDS = (
     lag_command,
     routes_command,
     replay_command,
+    accept_gap_command,
     verify_command,
     dead_letters_command,
     settings_command,
@@ -80,7 +81,7 @@ def build(settings: Settings, routes: Routes) -> WebApp:
     monitor_flows = {
         route.topic: Flow(route.topic, "route") for route in (routes.access_log, *routes.business) if route
     }
-    history_flow = Flow("history", "destination")
+    history_flow = HistoryFlow()
     http_flow, kafka_flow = Flow("http", "source"), Flow(RAW_LOG, "destination")
     flows: list[Flow] = []
 
@@ -217,18 +218,13 @@ def monitor_app(settings: Settings, routes: Routes, follower: Follower, flows: d
     return app
 
 
-def history_app(settings: Settings, brokers: Brokers, flow: Flow) -> BatchApp:
+def history_app(settings: Settings, brokers: Brokers, flow: HistoryFlow) -> BatchApp:
     """The group `<id>-history`: every record of raw-log into exactly one committed file."""
     group = f"{settings.app_id}-history"
     app = BatchApp(group, broker=settings.bootstrap_servers)
-    parts = HistoryParts(settings, brokers, group)
-    app.lane_agent(
-        "history",
-        RAW_LOG,
-        lambda tp: HistoryHandler(tp.topic, tp.partition, new_writer=parts.new_writer, bounds=parts.bounds, flow=flow),
-        close_within_s=LANES_CLOSE_WITHIN_S,
-        may_lag=True,
-    )
+    parts = HistoryParts(settings, brokers, group, flow)
+    lanes = app.lane_agent("history", RAW_LOG, parts.new_handler, close_within_s=LANES_CLOSE_WITHIN_S, may_lag=True)
+    flow.watch(lanes, parts)
     return app
 
 

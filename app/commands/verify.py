@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from faust.cli import option
@@ -14,10 +15,11 @@ from app.services import Services
 from app.shell import NOT_WELL, WELL, ShellCommand, escaped, json_option, table
 from app.topics import RAW_LOG
 from sinks.errors import SinkError
-from sinks.history.report import PartitionReport, Problem, VerifyReport
+from sinks.history.report import AcceptedLoss, PartitionReport, Problem, VerifyReport
 from sinks.history.verify import verify as verify_history
 
 PROBLEMS_SHOWN = 100
+GONE = "gone from Kafka before they were written: see `faust -A app accept-gap --help`"
 
 
 def register(app: Any, services: Services) -> None:
@@ -77,6 +79,8 @@ def _compare_partition(part: PartitionReport | None, at: Position | None, end: i
         if at.committed is not None and at.committed > at.begin:
             span = f"{at.begin} to {at.committed - 1}"
             return [Problem("gap", span, "the group has committed them, and this history has nothing of them")]
+        if at.committed is not None and at.committed < at.begin:
+            return [Problem("gap", f"{at.committed} to {at.begin - 1}", GONE)]
         return []
     following = part.last + 1
     problems = []
@@ -84,7 +88,7 @@ def _compare_partition(part: PartitionReport | None, at: Position | None, end: i
         problems.append(Problem("gap", f"{at.begin} to {part.first - 1}", "Kafka has them, and the history does not"))
     if following < at.begin:
         span = f"{following} to {at.begin - 1}"
-        problems.append(Problem("gap", span, "gone from Kafka before they were written"))
+        problems.append(Problem("gap", span, GONE))
     if following > end:
         text = f"Kafka ends at {end - 1}: the topic was created anew, or this is another cluster's history"
         problems.append(Problem("foreign", f"{end} to {part.last}", text))
@@ -134,7 +138,7 @@ def _text(
         counts = [part.rolls, part.files, part.rows, part.holes, part.bytes]
         rows.append([partition, part.first, part.last, *counts, unwritten, len(problems)])
         found += [f"{RAW_LOG}[{partition}] {problem.kind}: {problem.where}: {problem.text}" for problem in problems]
-        found += [f"{RAW_LOG}[{partition}] {first} to {last}: lost, as accepted" for first, last in part.lost]
+        found += [f"{RAW_LOG}[{partition}] accepted gap: {_loss(loss)}" for loss in part.lost]
     found += [f"foreign: {path}: its name is none of ours" for path in report.foreign]
     headers = ["PARTITION", "FIRST", "LAST", "ROLLS", "FILES", "ROWS", "HOLES", "BYTES", "NOT YET WRITTEN", "PROBLEMS"]
     lines = [table(headers, rows), ""]
@@ -142,7 +146,16 @@ def _text(
     if len(found) > PROBLEMS_SHOWN:
         lines.append(f"and {len(found) - PROBLEMS_SHOWN:,} more (--json has all)")
     total = sum(part.rows for part in report.partitions)
+    lost = sum(loss.last - loss.first + 1 for part in report.partitions for loss in part.lost)
+    but = f" but the {lost:,} whose loss was accepted" if lost else ""
     lines.append(
-        f"{escaped(root)}: {total:,} records, every offset once." if well else f"{escaped(root)}: not as it should be."
+        f"{escaped(root)}: {total:,} records, every offset once{but}."
+        if well
+        else f"{escaped(root)}: not as it should be."
     )
     return "\n".join(lines)
+
+
+def _loss(loss: AcceptedLoss) -> str:
+    at = datetime.fromtimestamp(loss.accepted_at_ms / 1000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{loss.first} to {loss.last}: lost, as accepted at {at}: {loss.why}"

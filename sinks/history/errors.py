@@ -10,7 +10,7 @@ SinkError
 ├── RollAlreadyExists    fatal: another writer owns this range; operator: look for two workers with one group id
 ├── OffsetsOutOfOrder    fatal: the caller delivered an offset twice or backwards
 ├── HistoryDamaged       fatal: the commit records do not fit what is there; operator: `faust -A app verify`
-└── HistoryGap           fatal: Kafka no longer has the next offset; operator: `faust -A app verify`, then decide
+└── HistoryGap           fatal: Kafka no longer has the next offset; operator: `faust -A app accept-gap`
 
 Fatal means for this writer: `PartitionWriter.recover` starts afresh from what is committed, which none of this harms.
 """
@@ -98,7 +98,7 @@ class HistoryDamaged(SinkError):
 class HistoryGap(SinkError):
     """Kafka no longer has the next offset of a partition: those up to the oldest one there are lost to history.
 
-    Operator: restore them if there is a copy; otherwise accept the loss, which is then on record.
+    Operator: keep a copy of them elsewhere if there is one, and accept the loss, which is then on record for ever.
     """
 
     reason = "history_gap"
@@ -106,7 +106,8 @@ class HistoryGap(SinkError):
     def __init__(self, topic: str, partition: int, expected: int, available: int) -> None:
         super().__init__(
             f"{topic}[{partition}]: history goes on at offset {expected}, but the oldest one in Kafka is {available}: "
-            f"offsets {expected} to {available - 1} are gone"
+            f"offsets {expected} to {available - 1} are gone. Go on without them: stop this group's workers, then "
+            "`faust -A app accept-gap --group history`"
         )
         self.topic = topic
         self.partition = partition

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -27,7 +27,7 @@ class CommitRecord(NamedTuple):
     `key` names the record: the offset after the last one of the roll before, 0 when there is none. So rolls follow on
     one another (`key` is `first` for all but the first roll), and two writers that start from the same roll, or both
     from none, want the same name. `rows` may be fewer than offsets: transactions and compaction leave holes.
-    `lost` marks a range without files whose loss an operator has accepted.
+    `lost` marks a range without files whose loss an operator has accepted, at `accepted_at_ms`, for the reason `why`.
     """
 
     topic: str
@@ -40,10 +40,15 @@ class CommitRecord(NamedTuple):
     writer: str  # host and process id, for people
     lost: bool
     files: tuple[CommittedFile, ...]
+    accepted_at_ms: int = 0
+    why: str = ""
 
     def to_json(self) -> bytes:
         """One line."""
-        content = {"version": _VERSION, **self._asdict(), "files": [file._asdict() for file in self.files]}
+        content: dict[str, Any] = {"version": _VERSION, **self._asdict()}
+        content["files"] = [file._asdict() for file in self.files]
+        if not self.lost:
+            del content["accepted_at_ms"], content["why"]
         return orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod

@@ -18,6 +18,15 @@ Kind = Literal[
 ]
 
 
+class AcceptedLoss(NamedTuple):
+    """A range of offsets that will never be in the history, as an operator has decided."""
+
+    first: int
+    last: int
+    accepted_at_ms: int
+    why: str
+
+
 class Problem(NamedTuple):
     """One thing that is not as it should be."""
 
@@ -39,12 +48,12 @@ class PartitionReport:
     rows: int = 0
     bytes: int = 0
     holes: int = 0  # offsets in rolls that no row has: transaction markers, compaction
-    lost: list[tuple[int, int]] = field(default_factory=list)  # ranges whose loss an operator has accepted
+    lost: list[AcceptedLoss] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     @property
     def well(self) -> bool:
-        """Whether every offset from first to last is there once, in a file as it was committed."""
+        """Whether every offset from first to last is there once, as it was committed, or its loss accepted."""
         return not self.problems
 
     def to_json(self) -> dict[str, Any]:
@@ -60,7 +69,7 @@ class PartitionReport:
             "rows": self.rows,
             "bytes": self.bytes,
             "holes": self.holes,
-            "lost": [list(span) for span in self.lost],
+            "lost": [loss._asdict() for loss in self.lost],
             "problems": [problem._asdict() for problem in self.problems],
         }
 

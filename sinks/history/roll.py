@@ -36,6 +36,13 @@ class Destination(NamedTuple):
     directories: set[str]  # in data/, that were seen there
 
 
+class Loss(NamedTuple):
+    """What an operator has decided of a roll that has no files and never will."""
+
+    accepted_at_ms: int
+    why: str
+
+
 class Roll:
     """A roll's files and how far its commit has come.
 
@@ -45,7 +52,7 @@ class Roll:
     """
 
     def __init__(
-        self, to: Destination, key: int, first: int, last: int, files: Sequence[SealedFile], lost: bool = False
+        self, to: Destination, key: int, first: int, last: int, files: Sequence[SealedFile], loss: Loss | None = None
     ) -> None:
         self._to = to
         self._key = key
@@ -54,7 +61,7 @@ class Roll:
         self.rows = sum(file.rows for file in files)
         self.bytes = sum(len(file.body) for file in files)
         self._files = files
-        self._lost = lost
+        self._loss = loss
         self._new_upload()
         self._attempts = itertools.count()
         self._record: tuple[str, CommitRecord] | None = None  # where it was uploaded to, and the record
@@ -151,8 +158,10 @@ class Roll:
             rows=self.rows,
             upload=self._upload,
             writer=to.writer,
-            lost=self._lost,
+            lost=self._loss is not None,
             files=files,
+            accepted_at_ms=self._loss.accepted_at_ms if self._loss else 0,
+            why=self._loss.why if self._loss else "",
         )
 
     async def _move(self, file: CommittedFile) -> None:

@@ -12,7 +12,7 @@ from sinks.history import layout
 from sinks.history.commit import CommitLog
 from sinks.history.layout import DataFile
 from sinks.history.record import CommitRecord, CommittedFile
-from sinks.history.report import PartitionReport, Problem, VerifyReport
+from sinks.history.report import AcceptedLoss, PartitionReport, Problem, VerifyReport
 from sinks.history.rows import check_rows
 from sinks.history.storage import Storage
 from sinks.history.threads import Threads
@@ -71,7 +71,7 @@ def _records(storage: Storage, part: PartitionReport) -> list[CommitRecord]:
     part.problems += [Problem("record", path, text) for path, text in unreadable]
     for roll in rolls:
         if roll.lost:
-            part.lost.append((roll.first, roll.last))
+            part.lost.append(AcceptedLoss(roll.first, roll.last, roll.accepted_at_ms, roll.why))
             continue
         part.rolls += 1
         part.files += len(roll.files)

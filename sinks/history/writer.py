@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import socket
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -18,7 +19,7 @@ from sinks.history.commit import CommitLog
 from sinks.history.encoder import Encoder, Format, Record
 from sinks.history.errors import OffsetsOutOfOrder, SinkError
 from sinks.history.record import CommittedFile
-from sinks.history.roll import Destination, Roll
+from sinks.history.roll import Destination, Loss, Roll
 from sinks.history.storage import Storage
 from sinks.history.threads import Threads
 
@@ -180,21 +181,23 @@ class PartitionWriter:
             if not self._buffer.rows:
                 return self._committed
             files = await self._threads.run(self._buffer.seal)
-            self._roll = self._new_roll(self._buffer.first, self._buffer.last, files, lost=False)
+            self._roll = self._new_roll(self._buffer.first, self._buffer.last, files)
         return await self._commit(self._roll)
 
-    async def accept_loss(self, next_offset: int) -> int:
+    async def accept_loss(self, next_offset: int, why: str, *, first: int | None = None) -> int:
         """Commits that the offsets from the committed one up to this one will never be in the history.
 
-        For an operator's decision after HistoryGap: it is on record for ever. Raises: as `commit`.
+        For an operator's decision after HistoryGap: it is on record for ever, with `why` and the time. `first` is where
+        the loss begins in a history that has nothing of the partition yet. Raises: as `commit`.
         """
         self._require_recovered()
-        if self._committed is None or self._buffer.rows:
+        start = first if self._committed is None else self._committed
+        if start is None or self._buffer.rows:
             raise RuntimeError(f"{self._name()}: a loss can be accepted only after a recovery that gave an offset")
         if self._roll is None:
-            if next_offset <= self._committed:
-                return self._committed
-            self._roll = self._new_roll(self._committed, next_offset - 1, [], lost=True)
+            if next_offset <= start:
+                return start
+            self._roll = self._new_roll(start, next_offset - 1, [], Loss(int(time.time() * 1000), why))
         return await self._commit(self._roll)
 
     async def discard(self) -> None:
@@ -231,10 +234,10 @@ class PartitionWriter:
             logger.info("%s: what is left of uploads is removed later: %s", self._name(), error)
         return self._committed
 
-    def _new_roll(self, first: int, last: int, files: Sequence[SealedFile], lost: bool) -> Roll:
+    def _new_roll(self, first: int, last: int, files: Sequence[SealedFile], loss: Loss | None = None) -> Roll:
         if self._committed is None:
-            return Roll(self._destination, 0, first, last, files, lost)
-        return Roll(self._destination, self._committed, self._committed, last, files, lost)
+            return Roll(self._destination, 0, first, last, files, loss)
+        return Roll(self._destination, self._committed, self._committed, last, files, loss)
 
     def _start_roll(self) -> None:
         self._buffer.remove_local_files()

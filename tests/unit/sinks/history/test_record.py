@@ -17,6 +17,12 @@ def test_a_record_reads_back() -> None:
     assert CommitRecord.from_json(line) == RECORD
 
 
+def test_an_accepted_loss_reads_back_and_only_such_a_record_says_more() -> None:
+    loss = RECORD._replace(lost=True, files=(), rows=0, accepted_at_ms=1_763_726_400_000, why="a disk \x1b[1m was lost")
+    assert CommitRecord.from_json(loss.to_json()) == loss
+    assert b"why" not in RECORD.to_json()
+
+
 @pytest.mark.parametrize(
     "content",
     [

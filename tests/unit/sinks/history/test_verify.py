@@ -94,12 +94,13 @@ async def test_an_accepted_loss_is_on_record_and_well(tmp_path: Path) -> None:
     storage = await _history(tmp_path)
     history = writer(storage, tmp_path)
     await history.recover()
-    assert await history.accept_loss(50) == 50
+    assert await history.accept_loss(50, "a disk was lost") == 50
     await history.append(records(50, 60))
     assert await history.commit() == 60
     (part,) = (await verify(storage, TOPIC, deep=True)).partitions
     assert part.well
-    assert part.lost == [(END, 49)]
+    assert [(loss.first, loss.last, loss.why) for loss in part.lost] == [(END, 49, "a disk was lost")]
+    assert part.to_json()["lost"][0].keys() == {"first", "last", "accepted_at_ms", "why"}
     assert (part.first, part.last, part.rows, part.holes) == (0, 59, END + 10, 0)
 
 

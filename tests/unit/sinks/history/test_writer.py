@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from sinks.history import layout
+from sinks.history.commit import CommitLog
 from sinks.history.errors import BufferFull, BufferLost, HistoryDamaged, OffsetsOutOfOrder, StorageUnavailable
 from sinks.history.memory import Fault, MemoryStorage
 from sinks.history.storage import Body
+from sinks.history.verify import verify
 from tests.support.history import (
     TOPIC,
     FakeRecord,
@@ -245,16 +248,31 @@ async def test_a_loss_is_accepted_once_for_all(tmp_path: Path) -> None:
     history = writer(storage, tmp_path)
     await history.recover()
     with pytest.raises(RuntimeError, match="recovery that gave an offset"):
-        await history.accept_loss(5)
+        await history.accept_loss(5, "gone")
     await history.append(records(0, 10))
     await history.commit()
     storage.fail("rename", Fault.ANSWER_LOST)
     with pytest.raises(StorageUnavailable):
-        await history.accept_loss(20)
-    assert await history.accept_loss(20) == 20
-    assert await history.accept_loss(15) == 20
+        await history.accept_loss(20, "gone")
+    assert await history.accept_loss(20, "gone") == 20
+    assert await history.accept_loss(15, "gone") == 20
     assert await writer(storage, tmp_path).recover() == 20
     assert len(rows(storage)) == 10
+
+
+async def test_a_loss_may_be_all_that_a_history_has_of_a_partition(tmp_path: Path) -> None:
+    storage = MemoryStorage()
+    history = writer(storage, tmp_path)
+    await history.recover()
+    assert await history.accept_loss(20, "gone", first=7) == 20
+    (record,), _ = CommitLog(storage, TOPIC, 0).all()
+    assert (record.key, record.first, record.last, record.lost, record.why) == (0, 7, 19, True, "gone")
+    assert abs(record.accepted_at_ms - time.time() * 1000) < 60_000
+    other = writer(storage, tmp_path)
+    assert await other.recover() == 20
+    await other.append(records(20, 30))
+    assert await other.commit() == 30
+    assert (await verify(storage, TOPIC, deep=True)).well
 
 
 async def test_a_cancelled_append_took_nothing(tmp_path: Path) -> None:
