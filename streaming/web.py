@@ -6,15 +6,18 @@ import asyncio
 import errno
 import logging
 import socket
+import time
 from contextlib import ExitStack
 from typing import Any
 
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.web import AppRunner, SockSite
+from aiohttp.web import SockSite
 from faust.types._env import WEB_BIND
 from faust.web.drivers import aiohttp as driver
+from mode import Service
 
 from streaming.errors import PortTaken
+from streaming.web_guard import Guard, GuardedRunner
+from streaming.web_limits import Troubles, WebLimits, connections_within, descriptor_limit
 
 # Connections that may arrive at once and wait to be accepted: log shippers all reconnect when a worker has restarted.
 # The kernel's net.core.somaxconn (4096 by default) caps it.
@@ -22,9 +25,14 @@ BACKLOG = 4_096
 # uvloop accepts one connection for each turn of the loop and listening descriptor. With one, the last of 1,500 clients
 # that connect to a busy worker at once was served after 3.7 s; with 16 of the same socket, after 0.6 s.
 DESCRIPTORS = 16
-# Idle connections are kept this long: longer than the 60 s of usual proxies, so that it is they who close. It also
-# bounds how long a request's head may take to arrive.
-KEEPALIVE_TIMEOUT_S = 75.0
+# A refused request may still be arriving: so long it is read and thrown away, for its client to see the answer.
+LINGERING_S = 5.0
+# A client that has vanished without a word is noticed after so long, and its socket given back: idle time before the
+# first probe, between probes, and probes; and how long anything may stay unacknowledged, or untaken by a client that
+# doesn't read. Accepted connections have these from the listening socket.
+TCP_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+TCP_USER_TIMEOUT_MS = 120_000
+SWEEP_S = 1.0
 # Requests in progress get this long when the worker stops. Above the delivery deadline of an ingest request.
 SHUTDOWN_TIMEOUT_S = 15.0
 
@@ -34,18 +42,29 @@ class Web(driver.Web):
 
     Unlike Faust's own: request bodies are not inflated here (aiohttp answers a broken gzip body with 500, and knows no
     limit), the backlog is long enough for thousands of connections at once, malformed requests are answered with 400
-    but don't fill the log with tracebacks, and the bind address follows `--web-host` unless `--web-bind` is given.
+    but don't fill the log with tracebacks, clients can't take more than `limits`, and the bind address follows
+    `--web-host` unless `--web-bind` is given.
+
+    `notes` is kept up to date with how many connections there are, and how many clients were refused by reason.
     """
 
-    def __init__(self, app: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, app: Any, *, limits: WebLimits | None = None, notes: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(app, **kwargs)
-        self._runner = AppRunner(
+        self.limits = limits or WebLimits()
+        self.notes: dict[str, Any] = {} if notes is None else notes
+        self.troubles = Troubles(time.monotonic)
+        self.guard = Guard(self.limits, self.limits.max_connections, self.troubles, time.monotonic)
+        self._runner = GuardedRunner(
+            self.guard,
             self.web_app,
             access_log=None,
             auto_decompress=False,
-            keepalive_timeout=KEEPALIVE_TIMEOUT_S,
+            keepalive_timeout=self.limits.keepalive_timeout_s,
+            lingering_time=LINGERING_S,
             shutdown_timeout=SHUTDOWN_TIMEOUT_S,
-            logger=_logger(),
+            logger=logging.getLogger("streaming.web.server"),
         )
 
     @property
@@ -67,13 +86,26 @@ class Web(driver.Web):
                 f"The web cannot listen on {self.bind_address}:{conf.web_port} "
                 f"(--web-host, --web-port): {exc.strerror or exc}"
             ) from exc
+        self.guard.max_connections = connections_within(self.limits.max_connections, descriptor_limit())
         with ExitStack() as stack:
             for sock in listening:
                 stack.enter_context(sock)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for option, value in (*TCP_KEEPALIVE, (socket.TCP_USER_TIMEOUT, TCP_USER_TIMEOUT_MS)):
+                    sock.setsockopt(socket.IPPROTO_TCP, option, value)
             await self._runner.setup()
             for sock in listening * DESCRIPTORS:
                 site = SockSite(self._runner, sock.dup(), ssl_context=conf.web_ssl_context, backlog=BACKLOG)
                 await site.start()
+
+    @Service.task
+    async def _watch_clients(self) -> None:
+        while not self.should_stop:
+            self.guard.sweep()
+            self.troubles.say()
+            self.notes["connections"] = self.guard.connections
+            self.notes["connections_refused"] = dict(self.troubles.counts)
+            await self.sleep(SWEEP_S)
 
     async def _listen(self) -> list[socket.socket]:
         """A socket for each address of the host that this machine has. Raises OSError."""
@@ -96,14 +128,3 @@ class Web(driver.Web):
                 raise missing[0]
             stack.pop_all()
             return listening
-
-
-def _logger() -> logging.Logger:
-    logger = logging.getLogger("streaming.web.server")
-    logger.addFilter(_not_malformed)
-    return logger
-
-
-def _not_malformed(record: logging.LogRecord) -> bool:
-    """Whether it is worth a line: what arrives on the port and isn't HTTP is not, it has got its 400."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))

@@ -42,6 +42,7 @@ class WebApp(faust.App):
 
     def __init__(self, app_id: str, *, broker: Sequence[str], **options: Any) -> None:
         self.services: list[ServiceT] = []
+        self.web_notes: dict[str, Any] = {}  # the web's connections: see streaming.web.Web
         super().__init__(
             app_id,
             broker=[URL(f"kafka://{address}") for address in broker],
@@ -60,4 +61,4 @@ class WebApp(faust.App):
         """Make none of Faust's data directories: the state is elsewhere."""
 
     def _new_web(self) -> Web:
-        return Web(self)
+        return Web(self, notes=self.web_notes)

@@ -116,7 +116,7 @@ async def test_a_thousand_may_connect_before_the_first_is_accepted(app: WebApp) 
 @pytest.mark.parametrize(
     "request_bytes", [b"\x16\x03\x01\x02\0\x01\0", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"]
 )
-async def test_what_is_not_http_is_answered_400_and_not_logged(
+async def test_what_is_not_http_is_answered_400_and_counted(
     app: WebApp, request_bytes: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     await app.web.start()
@@ -126,7 +126,10 @@ async def test_what_is_not_http_is_answered_400_and_not_logged(
     writer.close()
     assert answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400"))
     assert b"Traceback" not in answer
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    (said,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert (
+        said.getMessage() == "Clients of the web were refused or cut off: reason=malformed new=1 newest_from=127.0.0.1"
+    )
 
 
 async def test_a_bug_in_a_view_is_logged_and_not_shown(app: WebApp, caplog: pytest.LogCaptureFixture) -> None:
