@@ -4,20 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Sequence
 
+from app.topics import RAW_LOG
+from config.rpc_source import RpcSource
 from config.settings import Reliability, Settings
 from config.source import SourceConfig
+from config.tail_source import TailSource
+from sources.avro.source import Avro
 from sources.base import Publish, Source
+from sources.tail.recall import KafkaRecall
+from sources.tail.source import Tail
+from sources.thrift.source import Thrift
 from telemetry.flow import Flow
 
 log = logging.getLogger(__name__)
 
+# Of one record of a file; longer ones come in pieces. Brokers take a MiB if nothing else is set; where they take less,
+# the source cuts shorter.
+MAX_TAIL_EVENT_BYTES = 1_000_000
 STOP_S = 7.0  # a source takes about five seconds at most; the worker has thirty for everything
 
 
 def new_source(config: SourceConfig, publish: Publish, flow: Flow, settings: Settings) -> Source:
     """The source that a table asks for, not started."""
+    if isinstance(config, RpcSource):
+        return (Thrift if config.kind == "thrift" else Avro)(config, publish, flow)
+    if isinstance(config, TailSource):
+        return Tail(
+            config,
+            publish,
+            flow,
+            data_dir=settings.data_dir,
+            hostname=socket.gethostname(),
+            max_event_bytes=MAX_TAIL_EVENT_BYTES,
+            recall=KafkaRecall(settings.bootstrap_servers, RAW_LOG),
+        )
     raise AssertionError(f"nobody builds sources of {type(config).__name__}")
 
 
@@ -28,7 +51,9 @@ def new_sources(
     sources = []
     for config in configs:
         flow = Flow(config.common.name, "source")
-        publish = publish_at(config.common.reliability or settings.reliability, flow)
+        # A file is its own spool, and its position may be saved only when Kafka has the line.
+        level = "end-to-end" if isinstance(config, TailSource) else config.common.reliability or settings.reliability
+        publish = publish_at(level, flow)
         sources.append(new_source(config, publish, flow, settings))
     return sources
 

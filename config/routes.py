@@ -10,7 +10,9 @@ from pathlib import Path
 
 from config.business_route import BusinessRoute, FieldType, LogFormat, Metric, MetricKind, read_business_route
 from config.errors import RoutesError
+from config.rpc_source import read_rpc_source
 from config.source import SOURCE_KINDS, SourceConfig, SourceKind, read_common
+from config.tail_source import read_tail_source
 from config.toml_lines import TomlLines
 from config.toml_table import Problems, Table
 from config.wording import quoted
@@ -36,7 +38,11 @@ CheckPattern = Callable[[str, float], object]
 """Compiles a Tomcat pattern for a Tomcat version. Raises ValueError where it cannot."""
 
 # The kinds that can be had, each with the reader of its tables; HTTP is always there and needs none.
-_READERS: dict[SourceKind, Callable[[Table], SourceConfig | None]] = {}
+_READERS: dict[SourceKind, Callable[[Table], SourceConfig | None]] = {
+    "tail": read_tail_source,
+    "thrift": read_rpc_source,
+    "avro": read_rpc_source,
+}
 _TOMCAT_VERSIONS = (8, 8.5, 9, 10, 10.1, 11)
 _TOMCAT_DEFAULT = 10.0
 _DURATION = re.compile(r"%[DT]")  # the two letters whose unit the version decides
