@@ -127,11 +127,15 @@ class Ingest:
             self._budget.give(held)
 
     async def _read(self, content: Any, expected_bytes: int) -> bytes:
-        """The body, its length taken from the budget; on any error nothing is."""
-        if self._budget.used_bytes + expected_bytes > self._budget.limit_bytes:
+        """The body, its length taken from the budget; on any error nothing is.
+
+        When memory runs out, one that has been arriving for long is cut off (`sources.budget`).
+        """
+        if not self._budget.has_room(expected_bytes):
             raise Overloaded(f"no memory for a body of {expected_bytes} bytes now")
-        held = 0
-        chunks: list[bytes] = []
+        too_slow = Overloaded("memory is short, and the body has been arriving for too long")
+        reading = self._budget.reading(lambda: content.set_exception(too_slow))
+        body = bytearray()  # no list of the pieces: they may be of a byte each
         give_up_at = time.monotonic() + _BODY_S
         try:
             while True:
@@ -139,13 +143,14 @@ class Ingest:
                 if not chunk:
                     break
                 self._flow.received_bytes += len(chunk)
-                self._check_length(held + len(chunk))
-                self._take(len(chunk))
-                held += len(chunk)
-                chunks.append(chunk)
-            return b"".join(chunks)
+                self._check_length(len(body) + len(chunk))
+                if not reading.take(len(chunk)):
+                    raise Overloaded(f"{self._budget.used_bytes} bytes are waiting for Kafka")
+                body += chunk
+            reading.complete()
+            return bytes(body)
         except BaseException as error:
-            self._budget.give(held)
+            reading.drop()
             if isinstance(error, asyncio.TimeoutError):
                 raise BadRequest("slow_body", "the body did not arrive in time") from None
             if isinstance(error, (web.RequestPayloadError, HttpProcessingError)):
