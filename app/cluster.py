@@ -146,7 +146,7 @@ async def _newest_stretch(brokers: Brokers, topic: str) -> tuple[TopicPartition,
 
 # The worst state of a flow's workers is the flow's: it is what an operator has to look at.
 STATES_WORST_FIRST = ("failed", "backing off", "recovering", "starting", "stopped", "running")
-_COUNTS = ("received", "sent", "received_bytes", "sent_bytes")
+_COUNTS = ("received", "accepted", "sent", "in_spool", "in_spool_bytes", "received_bytes", "sent_bytes")
 
 
 def merged_flows(workers: Sequence[Worker]) -> dict[str, list[dict[str, Any]]]:
@@ -181,6 +181,9 @@ def _merged(name: str, parts: Sequence[tuple[WorkerReport, Mapping[str, Any]]]) 
         **{count: sum(flow.get(count) or 0 for flow in flows) for count in _COUNTS},
         "rejected": rejected,
         "rates": {rate: round(sum(r.get(rate) or 0.0 for r in rates), 1) for rate in ("received_per_s", "sent_per_s")},
+        "oldest_in_spool_at_ms": min(
+            (at for at in (flow.get("oldest_in_spool_at_ms") for flow in flows) if at), default=None
+        ),
         "last_event_at_ms": max(flow.get("last_event_at_ms") or 0 for flow in flows) or None,
         "last_error": failed.get("last_error"),
         "last_error_at_ms": failed.get("last_error_at_ms"),
@@ -190,6 +193,7 @@ def _merged(name: str, parts: Sequence[tuple[WorkerReport, Mapping[str, Any]]]) 
                 "state": flow.get("state"),
                 "received": flow.get("received"),
                 "sent": flow.get("sent"),
+                "in_spool": flow.get("in_spool") or 0,
                 "last_error": flow.get("last_error"),
                 "notes": flow.get("notes") or {},
             }

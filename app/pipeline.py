@@ -1,7 +1,7 @@
 """Brings the parts of a worker up once Kafka answers, and down in the order in which nothing is lost.
 
-Start: sources; brokers answer -> topics -> sources' producer -> reports to other workers -> local state -> monitor ->
-history. Sources need no broker: what they do without one is said by their level of reliability.
+Start: spool and sources; brokers answer -> topics -> sources' producer -> reports to other workers -> local state ->
+monitor -> history. Sources need no broker: what they do without one is said by their level of reliability.
 Stop: sources take nothing new; their producer drains; then the consumer groups, each finishing its lanes; then the
 local state.
 """
@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from mode import Service
 from mode.services import ServiceT
 
 from app.health import Check
-from app.sources import Sources
-from sources.errors import CannotListen
+from app.intake import Intake
+from sources.errors import CannotListen, SpoolUnusable
 from streaming.app import BatchApp
 from streaming.changelog import Follower
 from streaming.errors import BrokerUnavailable, CannotStart
@@ -30,15 +29,6 @@ log = logging.getLogger(__name__)
 
 RETRY_S = (0.5, 1.0, 2.0, 4.0)
 DRAIN_S = 8.0  # what the sources' producer gets when the worker stops; the lanes get the rest of 30 s
-
-
-class Producer(Protocol):
-    """The sources' way into Kafka."""
-
-    async def start(self) -> None: ...
-    async def stop(self, drain_s: float) -> None: ...
-    @property
-    def ready(self) -> bool: ...
 
 
 class WindowState(Service):
@@ -79,8 +69,7 @@ class Pipeline(Service):
         *,
         servers: Sequence[str],
         specs: Sequence[TopicSpec],
-        producer: Producer | None,
-        sources: Sources,
+        intake: Intake | None,
         state: WindowState,
         raw_log: str,
         reporting: Sequence[ServiceT],
@@ -89,8 +78,7 @@ class Pipeline(Service):
         super().__init__()
         self._servers = servers
         self._specs = specs
-        self._producer = producer
-        self._sources = sources
+        self._intake = intake
         self._raw_log = raw_log
         self._reporting = reporting
         self._new_apps = new_apps
@@ -100,16 +88,17 @@ class Pipeline(Service):
 
     @Service.task
     async def _bring_up(self) -> None:
-        try:
-            await self._sources.start()
-        except CannotListen as exc:
-            await self._give_up(exc)
-            return
+        if self._intake is not None:
+            try:
+                await self._intake.start()
+            except (CannotListen, SpoolUnusable) as exc:
+                await self._give_up(exc)
+                return
         partitions = await self._ensure_topics()
         if self.should_stop:
             return
-        if self._producer is not None:
-            await self._producer.start()
+        if self._intake is not None:
+            await self._intake.connect()
         for service in self._reporting:
             await self.add_runtime_dependency(service)
         self._waiting_for = "local state"
@@ -166,17 +155,14 @@ class Pipeline(Service):
 
     async def on_stop(self) -> None:
         """Let the sources drain first; mode then stops the applications and the state, newest first."""
-        await self._sources.stop()
-        if self._producer is not None:
-            await self._producer.stop(DRAIN_S)
+        if self._intake is not None:
+            await self._intake.stop(DRAIN_S)
 
     def checks(self) -> list[Check]:
         """What this worker knows of its parts."""
         checks = [Check("startup", self._waiting_for is None, self._waiting_for or "")]
-        if self._producer is not None:
-            checks.append(
-                Check("ingest", self._producer.ready, "" if self._producer.ready else "not connected to Kafka")
-            )
+        if self._intake is not None:
+            checks.append(Check("ingest", self._intake.ready, "" if self._intake.ready else "not connected to Kafka"))
         for app in self.apps:
             problems = [] if app.assigned else ["waiting for the group to assign partitions"]
             problems += [problem for lanes in app.lane_groups for problem in lanes.problems()]

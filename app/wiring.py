@@ -30,17 +30,16 @@ from app.commands import worker as worker_command
 from app.health import HealthReport
 from app.heartbeat import Heartbeat, WorkerReport, new_worker_id, workers_topic
 from app.history import HistoryFlow, HistoryParts
+from app.intake import Intake
 from app.lag import LagWatch
 from app.pipeline import Pipeline, WindowState
 from app.services import Services
-from app.sources import Sources, new_sources
 from app.topics import RAW_LOG, changelog_topic, topic_specs
 from app.views import api, dashboard, health, ingest, metrics
 from config.errors import ConfigError
 from config.routes import Routes, load
 from config.settings import Settings
 from parsers.tomcat import compile_pattern
-from sources.base import Publish, Source
 from sources.producer import GroupCommitProducer
 from streaming import event_loop
 from streaming.app import BatchApp
@@ -82,11 +81,10 @@ def build(settings: Settings, routes: Routes) -> WebApp:
         route.topic: Flow(route.topic, "route") for route in (routes.access_log, *routes.business) if route
     }
     history_flow = HistoryFlow()
-    http_flow, kafka_flow = Flow("http", "source"), Flow(RAW_LOG, "destination")
+    http_flow, kafka_flow = Flow("http", "source", notes=app.web_notes), Flow(RAW_LOG, "destination")
     flows: list[Flow] = []
 
-    producer = None
-    sources: list[Source] = []
+    intake = None
     if "ingest" in settings.roles:
         producer = GroupCommitProducer(
             settings.bootstrap_servers,
@@ -95,10 +93,9 @@ def build(settings: Settings, routes: Routes) -> WebApp:
             client_id=f"{settings.app_id}-ingest",
             flow=kafka_flow,
         )
-        ingest.register(app, producer, settings, http_flow)
-        end_to_end: Publish = producer
-        sources = new_sources(routes.sources, settings, lambda _level, _flow: end_to_end)
-        flows += [http_flow, *(source.flow for source in sources), kafka_flow]
+        intake = Intake(settings, routes.sources, producer, flows)
+        ingest.register(app, producer, settings, http_flow, intake.publish(settings.reliability, http_flow))
+        flows.append(kafka_flow)
     if "monitor" in settings.roles:
         flows += monitor_flows.values()
     if "history" in settings.roles:
@@ -146,8 +143,7 @@ def build(settings: Settings, routes: Routes) -> WebApp:
     pipeline = Pipeline(
         servers=settings.bootstrap_servers,
         specs=topic_specs(settings, routes),
-        producer=producer,
-        sources=Sources(sources),
+        intake=intake,
         state=state,
         raw_log=RAW_LOG,
         reporting=[heartbeat, cluster],

@@ -189,9 +189,16 @@ class Settings:
     )
     reliability: Reliability = _setting(
         "SLUICE_RELIABILITY",
-        cast(Reader[Reliability], one_of("end-to-end", later=("store-on-failure", "best-effort"))),
+        cast(Reader[Reliability], one_of("end-to-end", "store-on-failure", "best-effort")),
         "end-to-end",
-        "When a source acknowledges what it was given: once Kafka has it on all replicas.",
+        "When a source acknowledges what it was given, where its table does not say: once Kafka has it on all "
+        "replicas; while Kafka is away, once it is on the local disk; or at once. See docs/reliability.md.",
+    )
+    spool_max_bytes: int = _setting(
+        "SLUICE_SPOOL_MAX_BYTES",
+        whole_number(_MEBIBYTE, 1 << 50),
+        str(1 << 30),
+        "Bytes of events that the local spool (`store-on-failure`) may hold for Kafka; beyond it events are refused.",
     )
     given: frozenset[str] = dataclasses.field(default=frozenset(), repr=False, compare=False)  # set by the environment
 

@@ -20,6 +20,26 @@ _BATCH_OVERHEAD_BYTES = 64
 _KEYLESS_TURNS_PER_S = 200
 
 
+def check_sizes(events: Sequence[Event], max_event_bytes: int, first_number: int = 1) -> int:
+    """Only the verdict that `Addressing.address` comes to, and the bytes in batches, where there are no lanes.
+
+    Raises: TooLarge naming the event, counted from `first_number`.
+    """
+    total = 0
+    last: dict[str, str] | None = None
+    envelope_bytes = 0
+    for number, (named, body) in enumerate(events, first_number):
+        if named != last:
+            last = named
+            headers, envelope_bytes = _headers(named)
+            key = named.get("host", "").encode() or None
+            envelope_bytes += len(key or b"")
+        if len(body) > max_event_bytes - envelope_bytes - _BATCH_OVERHEAD_BYTES:
+            _measure(number, key, headers, body, max_event_bytes)
+        total += envelope_bytes + len(body)
+    return total
+
+
 class Addressing:
     """Tells which lane takes an event: of the partition that Kafka's own clients would choose for its header `host`.
 
@@ -50,33 +70,18 @@ class Addressing:
                 room_bytes = self.max_event_bytes - envelope_bytes - _BATCH_OVERHEAD_BYTES
                 add = run.bodies.append
             if len(body) > room_bytes:
-                self._measure(number, run, body)
+                _measure(number, run.key, run.headers, body, self.max_event_bytes)
             add(body)
             total += envelope_bytes + len(body)
         return runs, total
 
     def _run(self, named: dict[str, str]) -> Run:
-        headers = []
-        envelope_bytes = _RECORD_OVERHEAD_BYTES
-        for name, text in named.items():
-            value = text.encode()
-            headers.append((name, value))
-            envelope_bytes += _HEADER_OVERHEAD_BYTES + len(name.encode()) + len(value)
+        headers, envelope_bytes = _headers(named)
         host = named.get("host")
         if not host:
             return Run(self._keyless_lane(), None, headers, envelope_bytes)
         key, partition = self._partitioner.locate(host)
         return Run(self.lanes[partition], key, headers, envelope_bytes + len(key))
-
-    def _measure(self, number: int, run: Run, body: bytes) -> None:
-        """The exact verdict on a record that is near the limit."""
-        n_bytes = DefaultRecordBatchBuilder.estimate_size_in_bytes(run.key, body, run.headers)
-        if n_bytes > self.max_event_bytes:
-            raise TooLarge(
-                "event_too_large",
-                f"event {number} is {n_bytes} bytes as a record, {self.max_event_bytes} is the most",
-                self.max_event_bytes,
-            )
 
     def _keyless_lane(self) -> Lane:
         lanes = self.lanes
@@ -86,3 +91,27 @@ class Addressing:
             if not lane.away:
                 return lane
         return lanes[0]
+
+
+def _headers(named: dict[str, str]) -> tuple[list[tuple[str, bytes]], int]:
+    """A record's headers, and the bytes that it takes without body and key, at most."""
+    headers = []
+    envelope_bytes = _RECORD_OVERHEAD_BYTES
+    for name, text in named.items():
+        value = text.encode()
+        headers.append((name, value))
+        envelope_bytes += _HEADER_OVERHEAD_BYTES + len(name.encode()) + len(value)
+    return headers, envelope_bytes
+
+
+def _measure(
+    number: int, key: bytes | None, headers: list[tuple[str, bytes]], body: bytes, max_event_bytes: int
+) -> None:
+    """The exact verdict on a record that is near the limit."""
+    n_bytes = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, body, headers)
+    if n_bytes > max_event_bytes:
+        raise TooLarge(
+            "event_too_large",
+            f"event {number} is {n_bytes} bytes as a record, {max_event_bytes} is the most",
+            max_event_bytes,
+        )

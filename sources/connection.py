@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 # A batch is compressed on the event loop's thread: a quarter of a MiB takes lz4 well under a millisecond.
 BATCH_BYTES = 262_144
 # Kafka's own default for a topic, taken where the brokers don't tell.
-_DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
+DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 # How soon new partitions are noticed.
 _METADATA_MAX_AGE_MS = 30_000
 
@@ -130,9 +130,9 @@ async def _max_message_bytes(servers: list[str], topic: str, client_id: str, req
     finally:
         await admin.close()
     log.warning(
-        "The brokers do not tell max.message.bytes of topic=%s (%s): taking %d.", topic, why, _DEFAULT_MAX_MESSAGE_BYTES
+        "The brokers do not tell max.message.bytes of topic=%s (%s): taking %d.", topic, why, DEFAULT_MAX_MESSAGE_BYTES
     )
-    return _DEFAULT_MAX_MESSAGE_BYTES
+    return DEFAULT_MAX_MESSAGE_BYTES
 
 
 async def _stop(producer: Any, timeout_s: float) -> None:

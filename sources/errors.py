@@ -10,12 +10,14 @@ SourceError
     └── SpoolFull        Kafka does not acknowledge and the local spool takes no more; operator: look at the brokers
 
 CannotListen             fatal, at start: an address can't be had; operator: free it, or mend the source's `listen`
+SpoolUnusable            fatal, at start: the spool can't be opened; operator: see to SLUICE_DATA_DIR
 
 The status is HTTP's; other sources translate `retriable` into their protocol's words.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -99,3 +101,13 @@ class CannotListen(Exception):
 
     def __init__(self, address: str, why: str) -> None:
         super().__init__(f"{address} can't be listened on: {why}")
+
+
+class SpoolUnusable(Exception):
+    """The spool's folder can't be used: the worker does not start, as events may lie there."""
+
+    retriable: ClassVar[bool] = False
+    reason: ClassVar[str] = "spool_unusable"
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"the spool {path} can't be opened (SLUICE_DATA_DIR): {' '.join(why.split())}")

@@ -9,9 +9,9 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from parsers.event import Event
-from sources.addressing import Addressing
+from sources.addressing import Addressing, check_sizes
 from sources.budget import Budget
-from sources.connection import Connection, connect
+from sources.connection import DEFAULT_MAX_MESSAGE_BYTES, Connection, connect
 from sources.errors import BrokerUnavailable, Overloaded, TooLarge
 from sources.lanes import Lane, Run, Ticket
 from telemetry.flow import Flow
@@ -23,6 +23,7 @@ DELIVERY_DEADLINE_S = 10.0
 # A raw record travels on with headers added (reason, error, offset), as a dead letter: room for them is left, so that
 # what the brokers take here they take there too.
 HEADROOM_BYTES = 4_096
+DEFAULT_MAX_EVENT_BYTES = DEFAULT_MAX_MESSAGE_BYTES - HEADROOM_BYTES
 # What an event costs in memory besides its bytes while its request is taken apart: objects, headers, tuples.
 EVENT_OVERHEAD_BYTES = 200
 # Events taken apart, or put into batches, before other requests get a turn (about 3 ms).
@@ -70,7 +71,7 @@ class GroupCommitProducer:
         self._connection: Connection | None = None
         self._lanes: list[Lane] = []
         self._lane_tasks: set[asyncio.Task[None]] = set()
-        self._addressing = Addressing((), 0, clock)
+        self._addressing = Addressing((), DEFAULT_MAX_EVENT_BYTES, clock)  # until the brokers have told
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = False
         self._sending = 0
@@ -105,14 +106,39 @@ class GroupCommitProducer:
                 await self._supervisor
         self.flow.state = "stopped"
 
-    async def send(self, events: Sequence[Event]) -> None:
-        """As `sources.base.Publish` says. Takes at most about `deadline_s`, no time where Kafka is known to be away."""
+    async def check(self, events: Sequence[Event]) -> int:
+        """The verdict on the events' size that `send` would come to, whether Kafka is there or not.
+
+        Returns the bytes that they take as records, at most. The brokers' limit is the one they told last, Kafka's
+        default before that. Raises: TooLarge.
+        """
+        max_event_bytes = self._addressing.max_event_bytes
+        n_bytes = 0
+        for start in range(0, len(events), _SLICE):
+            if start:
+                await asyncio.sleep(0)
+            n_bytes += check_sizes(events[start : start + _SLICE], max_event_bytes, start + 1)
+        self._check_held(n_bytes + EVENT_OVERHEAD_BYTES * len(events))
+        return n_bytes
+
+    def _check_held(self, held: int) -> None:
+        if held > self.budget.limit_bytes:
+            raise TooLarge(
+                "request_too_large", f"the request takes {held} bytes of memory, {self.budget.limit_bytes} are allowed"
+            )
+
+    async def send(self, events: Sequence[Event], arrived_at_ms: int | None = None) -> None:
+        """As `sources.base.Publish` says. Takes at most about `deadline_s`, no time where Kafka is known to be away.
+
+        The records' timestamp is `arrived_at_ms` where it is given, now where not.
+        """
         if not events:
             return
         connection = self._connection
         if self._stopping:
             raise BrokerUnavailable("this worker is stopping")
         if connection is None:
+            await self.check(events)
             raise BrokerUnavailable(f"no connection to Kafka: {self.flow.last_error or 'connecting'}")
         count = len(events)
         if count <= _SLICE:
@@ -121,9 +147,7 @@ class GroupCommitProducer:
             runs, n_bytes = await self._address_many(connection, events)
         held = n_bytes + EVENT_OVERHEAD_BYTES * count
         if held > self.budget.limit_bytes:
-            raise TooLarge(
-                "request_too_large", f"the request takes {held} bytes of memory, {self.budget.limit_bytes} are allowed"
-            )
+            self._check_held(held)
         for run in runs:
             if run.lane.away:
                 raise BrokerUnavailable(f"Kafka does not acknowledge partition {run.lane.partition}")
@@ -135,7 +159,7 @@ class GroupCommitProducer:
         self._sending += 1
         self._quiet.clear()
         try:
-            await self._hand_over(connection, runs, n_bytes, count)
+            await self._hand_over(connection, runs, n_bytes, count, arrived_at_ms)
         except BaseException as error:
             flow.reject(error.reason if isinstance(error, BrokerUnavailable) else "cancelled", count)
             raise
@@ -159,9 +183,11 @@ class GroupCommitProducer:
                 raise BrokerUnavailable("the connection to Kafka was lost")
         return runs, total
 
-    async def _hand_over(self, connection: Connection, runs: list[Run], n_bytes: int, n_events: int) -> None:
+    async def _hand_over(
+        self, connection: Connection, runs: list[Run], n_bytes: int, n_events: int, arrived_at_ms: int | None
+    ) -> None:
         """Put the records into their lanes and wait. What is taken from the budget and not in a lane is given back."""
-        timestamp_ms = int(self._now_s() * 1000)
+        timestamp_ms = int(self._now_s() * 1000) if arrived_at_ms is None else arrived_at_ms
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         ticket = Ticket(acknowledged)
         unlaned_bytes = n_bytes + EVENT_OVERHEAD_BYTES * n_events

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 from app.cluster import Worker, merged_flows, read_workers
@@ -13,6 +15,10 @@ from app.services import Services
 from app.shell import NOT_WELL, WELL, ShellCommand, escaped, json_option, table
 
 TROUBLED = ("failed", "backing off")
+FLOW_COLUMNS = (
+    *("FLOW", "KIND", "STATE", "RECEIVED", "ACCEPTED", "SENT", "IN SPOOL", "REJECTED", "PER S", "LAST EVENT"),
+    "LAST ERROR",
+)
 
 
 def register(app: Any, services: Services) -> None:
@@ -120,16 +126,20 @@ def _text(
             kind.removesuffix("s"),
             flow["state"],
             flow["received"],
+            flow["accepted"] if kind == "sources" else "-",
             flow["sent"],
+            flow["in_spool"],
             sum(flow["rejected"].values()),
             flow["rates"]["received_per_s"],
+            _instant(flow["last_event_at_ms"]),
             escaped(flow["last_error"] or "-", 60),
         ]
         for kind, each in flows.items()
         for flow in each
     ]
     if rows:
-        parts.append(table(["FLOW", "KIND", "STATE", "RECEIVED", "SENT", "REJECTED", "PER S", "LAST ERROR"], rows))
+        parts.append(table(FLOW_COLUMNS, rows))
+    parts += [_spooled(flow) for flow in flows["destinations"] if flow["in_spool"] and flow["oldest_in_spool_at_ms"]]
     if lag:
         parts.append(
             table(
@@ -146,3 +156,15 @@ def _text(
     else:
         parts.append("All is well.")
     return "\n\n".join(parts)
+
+
+def _spooled(flow: Mapping[str, Any]) -> str:
+    age_s = max(0.0, time.time() - flow["oldest_in_spool_at_ms"] / 1000)
+    return (
+        f"{flow['in_spool']:,} events ({flow['in_spool_bytes']:,} bytes) are in local spools for Kafka, "
+        f"the oldest for {age_s:.0f} s."
+    )
+
+
+def _instant(at_ms: int | None) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S") if at_ms else "-"

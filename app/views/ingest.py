@@ -1,4 +1,4 @@
-"""`POST /logCollect2` (also `/ingest`): events over HTTP, answered after the brokers have acknowledged them."""
+"""`POST /logCollect2` (also `/ingest`): events over HTTP, answered once they are as safe as the level promises."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from faust.web import View
 
 from config.settings import Settings
 from parsers.event import Event
+from sources.base import Publish
 from sources.errors import BadRequest, Overloaded, SourceError, TooLarge, Unavailable
 from sources.http import Limits, decode
 from sources.producer import GroupCommitProducer
@@ -30,12 +31,16 @@ _SILENCE_S = 30.0
 _BODY_S = 300.0
 
 
-def register(app: Any, producer: GroupCommitProducer, settings: Settings, flow: Flow) -> None:
+def register(
+    app: Any, producer: GroupCommitProducer, settings: Settings, flow: Flow, publish: Publish | None = None
+) -> None:
     """Serve the ingest addresses on a Faust app. `flow` counts this source; a request that can't be read counts as one.
+
+    Events go to `publish`, to the producer itself where none is given.
 
     The app's web server must not inflate bodies by itself: `streaming.web.Web`.
     """
-    ingest = Ingest(producer, settings.max_body_bytes, flow)
+    ingest = Ingest(producer, settings.max_body_bytes, flow, publish)
 
     class IngestView(View):
         """Hands every request to `Ingest` as it is: dispatch by method and Faust's sensors cost 10 µs a request."""
@@ -54,11 +59,14 @@ class Ingest:
     """Answers ingest requests as the contract's table says, and nothing else: 200, 400, 405, 413, 415 or 503.
 
     Memory: bodies being read and events waiting for Kafka share the producer's budget, and one body at a time is taken
-    apart. A request is answered when it is in Kafka or refused; a client that goes away in between changes nothing.
+    apart. A request is answered when `publish` has taken it or refused it; a client that goes away in between changes
+    nothing.
     """
 
-    def __init__(self, producer: GroupCommitProducer, max_body_bytes: int, flow: Flow) -> None:
-        self._producer = producer
+    def __init__(
+        self, producer: GroupCommitProducer, max_body_bytes: int, flow: Flow, publish: Publish | None = None
+    ) -> None:
+        self._publish = publish or producer
         self._budget = producer.budget
         self._limits = Limits(body_bytes=max_body_bytes, events=producer.max_events)
         self._flow = flow
@@ -76,7 +84,7 @@ class Ingest:
         try:
             events = await self._events(request)
             n_events = len(events)
-            await self._producer.send(events)
+            await self._publish.send(events)
         except SourceError as error:
             self._count_refused(error.reason, str(error), n_events)
             return _refusal(error)
@@ -91,6 +99,7 @@ class Ingest:
             self._count_refused("internal", f"{type(error).__name__}: {error}", n_events)
             return _refusal(Unavailable("internal", "an unexpected error, see the worker's log", retry_after_s=1))
         flow.received += n_events
+        flow.accepted += n_events
         flow.sent += n_events
         flow.last_event_at_ms = int(time.time() * 1000)
         return web.Response()

@@ -84,6 +84,7 @@ class SluiceCollector(Collector):
 def _flow_metrics(flows: list[Flow]) -> Iterator[Metric]:
     counters = {
         "received": "Records that came in.",
+        "accepted": "Of sources: events that their senders were told are taken.",
         "sent": "Records handed on and acknowledged.",
         "received_bytes": "Bytes of the records that came in.",
         "sent_bytes": "Bytes handed on and acknowledged.",
@@ -93,10 +94,24 @@ def _flow_metrics(flows: list[Flow]) -> Iterator[Metric]:
         for flow in flows:
             family.add_metric([flow.name, flow.kind], getattr(flow, count))
         yield family
+    gauges = {
+        "in_spool": "Events on the local disk that Kafka does not have yet.",
+        "in_spool_bytes": "Bytes that they take there; told by the flow `spool` only.",
+    }
+    for gauge, text in gauges.items():
+        level = GaugeMetricFamily(f"sluice_flow_{gauge}", text, labels=FLOW)
+        for flow in flows:
+            level.add_metric([flow.name, flow.kind], getattr(flow, gauge))
+        yield level
     rejected = CounterMetricFamily(
         "sluice_flow_rejected", "Records not handed on, by reason.", labels=[*FLOW, "reason"]
     )
     state = GaugeMetricFamily("sluice_flow_state", "1 for the state that the flow is in.", labels=[*FLOW, "state"])
+    oldest = GaugeMetricFamily(
+        "sluice_flow_in_spool_oldest_timestamp_seconds",
+        "When the oldest event in the spool came; none while it is empty.",
+        labels=FLOW,
+    )
     last_event = GaugeMetricFamily(
         "sluice_flow_last_event_timestamp_seconds", "When the newest record came; none before the first.", labels=FLOW
     )
@@ -108,11 +123,13 @@ def _flow_metrics(flows: list[Flow]) -> Iterator[Metric]:
             rejected.add_metric([flow.name, flow.kind, reason], records)
         for each in STATES:
             state.add_metric([flow.name, flow.kind, each], float(flow.state == each))
+        if flow.oldest_in_spool_at_ms is not None:
+            oldest.add_metric([flow.name, flow.kind], flow.oldest_in_spool_at_ms / 1000)
         if flow.last_event_at_ms is not None:
             last_event.add_metric([flow.name, flow.kind], flow.last_event_at_ms / 1000)
         if flow.last_error_at_ms is not None:
             last_error.add_metric([flow.name, flow.kind], flow.last_error_at_ms / 1000)
-    yield from (rejected, state, last_event, last_error)
+    yield from (rejected, state, oldest, last_event, last_error)
 
 
 def _lag_metrics(lag: Lag) -> Iterator[Metric]:
