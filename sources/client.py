@@ -55,6 +55,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, peer: str, idle_timeout_s: float | None, write_timeout_s: float) -> None:
         self.peer = peer  # the client's IP address, without its port
         self.received_bytes = 0
+        self.ended_by_client = False  # it said so; otherwise the connection broke, or we stopped reading
         self._idle_timeout_s = idle_timeout_s
         self._write_timeout_s = write_timeout_s
         self._loop = asyncio.get_running_loop()
@@ -194,6 +195,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """asyncio: the client sends no more. It may still read (not with TLS, which has no such state)."""
+        self.ended_by_client = not self._ended
         self._ended = True
         self._wake()
         return self._transport.get_extra_info("ssl_object") is None

@@ -41,6 +41,6 @@ class Troubles:
         self._logged[reason] = (now_s, count)
         shown = printable(detail[:_SHOWN_CHARACTERS])
         log.warning(
-            "Trouble with a client source=%s reason=%s new=%d in_all=%d%s",
+            "Trouble at a source: source=%s reason=%s new=%d in_all=%d%s",
             self._flow.name, reason, count - logged, count, f": {shown}" if shown else "",
         )  # fmt: skip

@@ -17,8 +17,8 @@ def test_counts_each_and_logs_each_reason_once_a_minute(caplog: pytest.LogCaptur
     troubles.note("garbage")
     assert flow.notes["troubles"] == {"idle": 1000, "garbage": 1}
     assert [record.getMessage() for record in caplog.records] == [
-        "Trouble with a client source=syslog reason=idle new=1 in_all=1: from 10.0.0.1",
-        "Trouble with a client source=syslog reason=garbage new=1 in_all=1",
+        "Trouble at a source: source=syslog reason=idle new=1 in_all=1: from 10.0.0.1",
+        "Trouble at a source: source=syslog reason=garbage new=1 in_all=1",
     ]
     now[0] += 61
     troubles.note("idle", "again", times=5)
