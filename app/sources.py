@@ -11,9 +11,11 @@ from app.topics import RAW_LOG
 from config.rpc_source import RpcSource
 from config.settings import Reliability, Settings
 from config.source import SourceConfig
+from config.syslog_source import SyslogSource
 from config.tail_source import TailSource
 from sources.avro.source import Avro
 from sources.base import Publish, Source
+from sources.syslog.source import Syslog
 from sources.tail.recall import KafkaRecall
 from sources.tail.source import Tail
 from sources.thrift.source import Thrift
@@ -41,6 +43,8 @@ def new_source(config: SourceConfig, publish: Publish, flow: Flow, settings: Set
             max_event_bytes=MAX_TAIL_EVENT_BYTES,
             recall=KafkaRecall(settings.bootstrap_servers, RAW_LOG),
         )
+    if isinstance(config, SyslogSource):
+        return Syslog(config, publish, flow)
     raise AssertionError(f"nobody builds sources of {type(config).__name__}")
 
 

@@ -12,6 +12,7 @@ from config.business_route import BusinessRoute, FieldType, LogFormat, Metric, M
 from config.errors import RoutesError
 from config.rpc_source import read_rpc_source
 from config.source import SOURCE_KINDS, SourceConfig, SourceKind, read_common
+from config.syslog_source import read_syslog_source
 from config.tail_source import read_tail_source
 from config.toml_lines import TomlLines
 from config.toml_table import Problems, Table
@@ -40,6 +41,7 @@ CheckPattern = Callable[[str, float], object]
 # The kinds that can be had, each with the reader of its tables; HTTP is always there and needs none.
 _READERS: dict[SourceKind, Callable[[Table], SourceConfig | None]] = {
     "tail": read_tail_source,
+    "syslog": read_syslog_source,
     "thrift": read_rpc_source,
     "avro": read_rpc_source,
 }
