@@ -62,6 +62,11 @@ class Hdfs:
         return f"http://{LOCALHOST}:{self.http_port}"
 
     @property
+    def rpc_address(self) -> str:
+        """`host:port` of the NameNode for Hadoop's own clients (`hdfs://`)."""
+        return f"{LOCALHOST}:{self._rpc_port}"
+
+    @property
     def pids(self) -> list[int]:
         """Of the NameNode and the DataNode, as far as they run."""
         return [process.pid for process in (self._namenode, self._datanode) if process.running]
@@ -168,7 +173,7 @@ class Hdfs:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         if done.returncode != 0:
@@ -219,7 +224,7 @@ class Hdfs:
 def _open(method: str, url: str, body: bytes | None = None) -> HTTPResponse:
     request = Request(url, data=body, method=method, headers={"Content-Type": "application/octet-stream"})
     direct = build_opener(ProxyHandler({}))  # a proxy has no way to 127.0.0.1
-    return cast(HTTPResponse, direct.open(request, timeout=10))
+    return cast(HTTPResponse, direct.open(request, timeout=30))
 
 
 def _failure(method: str, url: str) -> str | None:

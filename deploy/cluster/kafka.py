@@ -31,15 +31,19 @@ class Kafka:
         ports: Sequence[int] | None = None,
         heap_mb: int = 384,
         settings: Mapping[str, str] | None = None,
+        proxy_ports: Sequence[int] = (),
         detached: bool = False,
     ) -> None:
         """Nothing runs yet. `settings` are lines of server.properties that win over ours; `ports` one per broker.
 
+        `proxy_ports`, one per broker: whoever comes in by `ports_behind_proxies` is told to go on by these.
         A `detached` cluster outlives this process; its pid files are in `directory`.
         """
         self.directory = directory
         self.ports = list(ports) if ports is not None else [free_port() for _ in range(brokers)]
         self._controller_ports = [free_port() for _ in self.ports]
+        self._proxy_ports = list(proxy_ports)
+        self.ports_behind_proxies = [free_port() for _ in self._proxy_ports]
         self._settings = dict(settings or {})
         self._heap_mb = heap_mb
         self._nodes = [
@@ -146,14 +150,19 @@ class Kafka:
         replication = str(min(len(self.ports), 3))
         in_sync = str(min(len(self.ports), 2))
         voters = ",".join(f"{number}@{LOCALHOST}:{port}" for number, port in enumerate(self._controller_ports))
+        listeners = {"PLAINTEXT": self.ports[node], "CONTROLLER": self._controller_ports[node]}
+        advertised = {"PLAINTEXT": self.ports[node]}
+        if self._proxy_ports:
+            listeners["PROXIED"] = self.ports_behind_proxies[node]
+            advertised["PROXIED"] = self._proxy_ports[node]
         return {
             "node.id": str(node),
             "process.roles": "broker,controller",
-            "listeners": f"PLAINTEXT://{LOCALHOST}:{self.ports[node]},"
-            f"CONTROLLER://{LOCALHOST}:{self._controller_ports[node]}",
-            "advertised.listeners": f"PLAINTEXT://{LOCALHOST}:{self.ports[node]}",
+            "listeners": _addresses(listeners),
+            "advertised.listeners": _addresses(advertised),
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
             "controller.quorum.voters": voters,
             "log.dirs": str(self._data(node)),
             "auto.create.topics.enable": "false",
@@ -181,6 +190,11 @@ class Kafka:
         return None if expected <= alive else f"brokers {sorted(expected - alive)} have not joined"
 
 
+def _addresses(ports: Mapping[str, int]) -> str:
+    """Listeners by name, as server.properties has them."""
+    return ",".join(f"{name}://{LOCALHOST}:{port}" for name, port in ports.items())
+
+
 def _run_storage_tool(classpath: str, *arguments: str) -> None:
     done = subprocess.run(
         [java(), "-Xmx128m", *LIGHT_DUTY, "-cp", classpath, "kafka.tools.StorageTool", *arguments],
@@ -188,7 +202,7 @@ def _run_storage_tool(classpath: str, *arguments: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     if done.returncode != 0:

@@ -24,6 +24,8 @@ _LIFELINE = str(Path(__file__).with_name("lifeline.py"))
 # service is forked by this one thread, which lives as long as the process.
 _forker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cluster-forker")
 
+_handed_out: set[int] = set()  # ports that somebody here was told and may not listen on yet
+
 
 class ProcessId(NamedTuple):
     """A process for sure: a pid alone may belong to somebody else by now."""
@@ -59,7 +61,7 @@ class ProcessId(NamedTuple):
 
     def stop(self, deadline_s: float = STOP_DEADLINE_S) -> None:
         """SIGTERM, and SIGKILL for one that is still there after the deadline; returns when it is gone."""
-        for number, wait_s in ((signal.SIGTERM, deadline_s), (signal.SIGKILL, 10.0)):
+        for number, wait_s in ((signal.SIGTERM, deadline_s), (signal.SIGKILL, 60.0)):
             if self.running:
                 os.kill(self.pid, number)
             give_up_at = time.monotonic() + wait_s
@@ -117,7 +119,7 @@ class ServiceProcess:
                 if started is not None:  # else it has ended already, which `wait_ready` tells
                     started.write(self._pid_file)
 
-    def wait_ready(self, why_not: Callable[[], str | None], deadline_s: float = 90.0) -> None:
+    def wait_ready(self, why_not: Callable[[], str | None], deadline_s: float = 240.0) -> None:
         """Ask until `why_not` has nothing to say.
 
         Raises: StartFailed when the process ends or the deadline passes; it is killed then.
@@ -164,7 +166,7 @@ class ServiceProcess:
         """SIGKILL; returns when it is gone."""
         if self._child is not None:
             self._child.kill()
-            self._child.wait(10)
+            self._child.wait(60)
 
     def pause(self) -> None:
         """SIGSTOP: it keeps its connections and answers nothing."""
@@ -202,11 +204,13 @@ class ServiceProcess:
 def free_port() -> int:
     """A TCP port on 127.0.0.1 that nobody listens on now, outside the kernel's range for outgoing connections.
 
+    This process gets none twice, so that of several services none takes the port of one that has not started yet.
     Outside, because a service that is killed and started again on its port must not find a client's socket there.
     """
     for _ in range(200):
         port = int.from_bytes(os.urandom(2), "big") % 16_000 + 12_000
-        if port_is_free(port):
+        if port not in _handed_out and port_is_free(port):
+            _handed_out.add(port)
             return port
     raise ClusterError("no free port between 12000 and 28000")
 

@@ -100,7 +100,8 @@ def test_three_brokers_survive_the_loss_of_one(tmp_path: Path) -> None:
         live.produce("replicated", [b"before"])
         live.service.kill(0)
         live.produce("replicated", [b"after"])
-        assert {record.value for record in live.consume("replicated")} == {b"before", b"after"}
+        values = [record.value for record in live.consume("replicated")]
+        assert sorted(values) == [b"after", b"before"]
     finally:
         live.close()
         live.service.kill()
@@ -260,7 +261,7 @@ def test_stop_kills_a_service_that_ignores_sigterm(tmp_path: Path) -> None:
 
     assert deaf.stop(deadline_s=0.3) == -signal.SIGKILL
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15, "it waited for what it had been told not to wait for"
 
 
 def test_a_pid_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

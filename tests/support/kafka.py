@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    InvalidReplicationFactorError,
+    KafkaError,
+    KafkaTimeoutError,
+    RequestTimedOutError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from deploy.cluster.kafka import Kafka
-from tests.support.polling import wait_until
+from tests.support.polling import PATIENCE_S, wait_until
 
 T = TypeVar("T")
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
+_AGAIN_FOR_S = 40.0  # a cluster that is busy electing answers so; one that is away is told of after this
+_PAUSE_S = 0.3
+# What a cluster answers that is still coming up, beside the errors that say of themselves that they pass: too few
+# brokers have joined, or the controller was too slow.
+_PASSING = (InvalidReplicationFactorError, RequestTimedOutError, KafkaTimeoutError, asyncio.TimeoutError, OSError)
 
 
 class LiveKafka:
     """Blocking calls, usable from plain tests and from coroutines alike (they hold up the event loop of the latter).
 
     Every call brings its own client and leaves nothing behind, so that none is confused by a broker that was killed
-    in between. `service` starts, stops and kills the brokers. Every call takes at most `DEADLINE_S`.
+    in between. `service` starts, stops and kills the brokers. A question is asked again while the cluster says that it
+    is busy electing; `produce` is never repeated. Every call takes at most `DEADLINE_S`.
     """
 
     def __init__(self, service: Kafka) -> None:
@@ -45,15 +61,24 @@ class LiveKafka:
         """Returns when every partition has a leader. Config names with `_` for `.`: `cleanup_policy="compact"`."""
         settings = {key.replace("_", "."): value for key, value in config.items()}
         topic = NewTopic(name, partitions, replication, topic_configs=settings)
+        asked = 0
 
         async def create(admin: AIOKafkaAdminClient) -> None:
+            nonlocal asked
+            asked += 1
             for failed_topic, code, *message in (await admin.create_topics([topic])).topic_errors:
-                if code:
-                    raise for_code(code)(f"{failed_topic}: {message}")
+                error = for_code(code)
+                if code and not (asked > 1 and error is TopicAlreadyExistsError):  # the first answer got lost
+                    raise error(f"{failed_topic}: {message}")
 
         self._with_admin(create)
-        wait_until(lambda: self.partitions(name) == list(range(partitions)), 15, f"the partitions of {name}")
-        wait_until(lambda: self.end_offsets(name), 15, f"leaders of {name}", retry_on=KafkaError)
+        wait_until(
+            lambda: self.partitions(name) == list(range(partitions)),
+            PATIENCE_S,
+            f"the partitions of {name}",
+            retry_on=KafkaError,
+        )
+        wait_until(lambda: self.end_offsets(name), PATIENCE_S, f"leaders of {name}", retry_on=KafkaError)
 
     def delete_topics(self, *names: str) -> None:
         """Returns when they are gone; names that do not exist are fine."""
@@ -64,7 +89,19 @@ class LiveKafka:
                     raise for_code(code)(name)
 
         self._with_admin(delete)
-        wait_until(lambda: not set(names) & set(self.topics()), 15, f"the end of {names}")
+        wait_until(lambda: not set(names) & set(self.topics()), PATIENCE_S, f"the end of {names}", retry_on=KafkaError)
+
+    def alter_topic(self, name: str, config: Mapping[str, str]) -> None:
+        """Give a topic this configuration and no other; names as Kafka has them."""
+
+        async def alter(admin: AIOKafkaAdminClient) -> None:
+            resource = ConfigResource(ConfigResourceType.TOPIC, name, dict(config))
+            for answer in await admin.alter_configs([resource]):
+                for code, *message in answer.resources:
+                    if code:
+                        raise for_code(code)(f"{name}: {message}")
+
+        self._with_admin(alter)
 
     def topics(self) -> list[str]:
         """Names of all topics but Kafka's own."""
@@ -96,7 +133,12 @@ class LiveKafka:
         """Every value a record, in order; returns when the brokers (`acks=all`) have them all."""
 
         async def send() -> None:
-            producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, enable_idempotence=True, linger_ms=5)
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self.bootstrap,
+                enable_idempotence=True,
+                linger_ms=5,
+                request_timeout_ms=int(DEADLINE_S * 1000),  # a batch waits so long for a leader
+            )
             try:
                 await producer.start()
                 sent = [
@@ -168,7 +210,7 @@ class LiveKafka:
             finally:
                 await consumer.stop()
 
-        return self._run(call())
+        return self._again(call)
 
     def _with_admin(self, use: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
         async def call() -> T:
@@ -179,7 +221,19 @@ class LiveKafka:
             finally:
                 await admin.close()
 
-        return self._run(call())
+        return self._again(call)
+
+    def _again(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Call, and again for a while after what passes by itself."""
+        give_up_at = time.monotonic() + _AGAIN_FOR_S
+        while True:
+            try:
+                return self._run(call())
+            except (KafkaError, *_PASSING) as error:
+                passes = isinstance(error, _PASSING) or getattr(error, "retriable", False)
+                if not passes or time.monotonic() > give_up_at:
+                    raise
+            time.sleep(_PAUSE_S)
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self._thread.submit(asyncio.run, asyncio.wait_for(coroutine, DEADLINE_S)).result()

@@ -9,6 +9,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+PATIENCE_S = 60.0  # for whatever is not about speed
+# Deadlines are written for a machine at rest, with room. One that is busy with something else gets so many times that.
+SLACK = 3.0
+
 _POLL_S = 0.05
 
 
@@ -22,8 +26,9 @@ def wait_until(
     """Ask until the condition is true and return its value; exceptions of `retry_on` count as not yet true.
 
     Blocks the event loop if called from a coroutine: nothing of the test's own runs meanwhile.
-    Raises: AssertionError after `deadline_s`, quoting the last value or exception.
+    Raises: AssertionError after `deadline_s` times `SLACK`, quoting the last value or exception.
     """
+    deadline_s *= SLACK
     give_up_at = time.monotonic() + deadline_s
     last: object = None
     while True:
@@ -47,6 +52,7 @@ async def wait_until_async(
     retry_on: type[Exception] | tuple[type[Exception], ...] = (),
 ) -> T:
     """`wait_until` for a condition that is a coroutine function; the event loop goes on between the questions."""
+    deadline_s *= SLACK
     give_up_at = time.monotonic() + deadline_s
     last: object = None
     while True:

@@ -13,7 +13,7 @@ import requests
 from deploy.cluster.process import LOCALHOST, ServiceProcess, free_port
 
 ROOT = Path(__file__).parents[2]
-READY_DEADLINE_S = 90.0
+READY_DEADLINE_S = 180.0
 STOP_DEADLINE_S = 30.0  # what the contract grants a worker to drain and commit
 
 
@@ -144,7 +144,7 @@ class Worker:
 
     def _why_not_ready(self) -> str | None:
         try:
-            answer = self.get("/ready", timeout=5)
+            answer = self.get("/ready", timeout=10)
         except requests.RequestException as error:
             return repr(error)
         return None if answer.status_code == 200 else f"{answer.status_code} {answer.text[:500]}"
