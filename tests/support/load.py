@@ -7,40 +7,58 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import requests
 
-PATHS = ("/", "/item", "/cart", "/checkout", "/img/logo.png", "/search")
-STATUSES = (200, 200, 200, 200, 304, 404, 500)
+from tests.support.events import Sent, access_line, binary_event, event, id_of
+
+__all__ = ["Load", "Sent", "access_line", "event", "id_of", "posted"]
+
+_FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.1, 1.0
+_LAST_TRIES_S = 10.0
 
 
-class Sent(NamedTuple):
-    """An event as it was sent."""
+class _Post(NamedTuple):
+    """A request that carries events, sent again as it is."""
 
-    id: str
-    headers: dict[str, str]
-    body: str
+    path: str
+    content_type: str
+    body: bytes
+    events: Sequence[Sent]
 
 
 class Load:
     """Posts events from several threads to several workers until stopped.
 
-    Every event has an id of its own in its body. A post that is not answered 200 is sent again, to the next worker, as
-    a real client would; so an event may arrive twice, but an acknowledged one must have arrived. Every tenth event is a
-    line that nobody monitors, every fiftieth is malformed.
+    Every event has an id of its own in its body: see `events.event` for what there is. A client behaves as a real one
+    would: it waits `timeout_s` for an answer, and a post that is not answered 200 (503, a reset, a timeout) is sent
+    again, to the next worker, after Retry-After (a second at most, to keep the load up) or a backoff that doubles. So
+    an event may arrive twice, but an acknowledged one must have arrived.
     """
 
-    def __init__(self, urls: Sequence[str], *, threads: int = 2, batch: int = 20, pause_s: float = 0.0, seed: int = 1):
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        threads: int = 2,
+        batch: int = 20,
+        pause_s: float = 0.0,
+        seed: int = 1,
+        timeout_s: float = 30.0,
+    ) -> None:
         self._urls = list(urls)
         self._batch = batch
         self._pause_s = pause_s
+        self._timeout_s = timeout_s
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._problems: list[str] = []
         self.acknowledged: dict[str, Sent] = {}
         self.attempted: dict[str, Sent] = {}
-        self.refused = 0
+        self.refused = 0  # answered 503
+        self.unanswered = 0  # reset, refused by the kernel, or timed out
         self._threads = [
             threading.Thread(target=self._run, args=(number, random.Random(seed * 1000 + number)), daemon=True)
             for number in range(threads)
@@ -55,78 +73,71 @@ class Load:
         self.stop()
 
     def stop(self) -> None:
-        """Send no new events; what is being sent is sent until it is acknowledged or ten seconds have passed."""
+        """Send no new events; what is being sent is tried for ten seconds more. Again is harmless.
+
+        Raises: AssertionError where an event of ours was refused for good.
+        """
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(2 * self._timeout_s + _LAST_TRIES_S + 30)
             assert not thread.is_alive(), "a client did not end"
+        assert not self._problems, self._problems[:3]
 
     def _run(self, number: int, rng: random.Random) -> None:
         count = 0
         with requests.Session() as session:
             session.trust_env = False
             while not self._stop.is_set():
-                events = []
-                for _ in range(self._batch):
-                    events.append(event(f"{number}-{count}", count, rng))
+                first, count = count, count + self._batch
+                events = [event(f"{number}-{each}", each, rng) for each in range(first, count)]
+                self._deliver(session, rng, _as_json(events))
+                if rng.random() < 0.1:
+                    self._deliver(session, rng, _as_text(binary_event(f"{number}-{count}", count)))
                     count += 1
-                with self._lock:
-                    self.attempted.update({each.id: each for each in events})
-                self._deliver(session, rng, events)
                 if self._pause_s:
                     self._stop.wait(self._pause_s)
 
-    def _deliver(self, session: requests.Session, rng: random.Random, events: Sequence[Sent]) -> None:
-        body = json.dumps([{"headers": each.headers, "body": each.body} for each in events])
+    def _deliver(self, session: requests.Session, rng: random.Random, post: _Post) -> None:
+        with self._lock:
+            self.attempted.update({each.id: each for each in post.events})
         give_up_at: float | None = None
+        backoff_s = _FIRST_BACKOFF_S
         target = rng.randrange(len(self._urls))
         while True:
-            try:
-                answer = session.post(
-                    f"{self._urls[target]}/logCollect2",
-                    data=body,
-                    headers={"Content-Type": "application/json"},
-                    timeout=30,
-                )
-                status = answer.status_code
-            except requests.RequestException:
-                status = 0
+            status, pause_s = self._send(session, self._urls[target], post)
             if status == 200:
                 with self._lock:
-                    self.acknowledged.update({each.id: each for each in events})
+                    self.acknowledged.update({each.id: each for each in post.events})
                 return
-            assert status in (0, 503), f"an event of ours was answered {status}: {answer.text}"
-            with self._lock:
-                self.refused += 1
+            if status not in (0, 503):
+                return
             if self._stop.is_set():
-                give_up_at = give_up_at or time.monotonic() + 10
+                give_up_at = give_up_at or time.monotonic() + _LAST_TRIES_S
                 if time.monotonic() > give_up_at:
                     return
             target = (target + 1) % len(self._urls)
-            time.sleep(0.1)
+            time.sleep(min(pause_s or backoff_s, _LONGEST_BACKOFF_S) * rng.uniform(0.5, 1.0))
+            backoff_s *= 2
 
-
-def event(id: str, number: int, rng: random.Random) -> Sent:
-    """An event: an access line, now and then something else or something broken."""
-    headers = {"type": "access_log", "host": f"web-{number % 7}", "service": f"shop-{number % 3}"}
-    if number % 50 == 49:
-        return Sent(id, headers, f"this is no access line id={id}")
-    if number % 10 == 9:
-        return Sent(id, {**headers, "type": "catalina"}, f"something happened\n\tat somewhere id={id}")
-    return Sent(id, headers, access_line(id, rng, time.time()))
-
-
-def access_line(id: str, rng: random.Random, at_s: float) -> str:
-    """A line of pattern `common`; the id stands in the query."""
-    at = datetime.fromtimestamp(at_s, timezone.utc).strftime("%d/%b/%Y:%H:%M:%S +0000")
-    path, status, size = rng.choice(PATHS), rng.choice(STATUSES), rng.randrange(5000)
-    return f'10.0.0.{rng.randrange(256)} - - [{at}] "GET {path}?id={id} HTTP/1.1" {status} {size}'
-
-
-def id_of(body: bytes) -> str:
-    """The id in a body."""
-    tail = body.decode().partition("id=")[2]
-    return tail.split()[0].strip('"') if tail else ""
+    def _send(self, session: requests.Session, url: str, post: _Post) -> tuple[int, float]:
+        """The status (0: no answer) and Retry-After."""
+        try:
+            answer = session.post(
+                url + post.path,
+                data=post.body,
+                headers={"Content-Type": post.content_type},
+                timeout=self._timeout_s,
+            )
+        except requests.RequestException:
+            with self._lock:
+                self.unanswered += 1
+            return 0, 0.0
+        with self._lock:
+            if answer.status_code == 503:
+                self.refused += 1
+            elif answer.status_code != 200:
+                self._problems.append(f"events of ours were answered {answer.status_code}: {answer.text[:500]}")
+        return answer.status_code, float(answer.headers.get("Retry-After", 0))
 
 
 def posted(url: str, events: Sequence[dict[str, Any]]) -> int:
@@ -139,3 +150,12 @@ def posted(url: str, events: Sequence[dict[str, Any]]) -> int:
             headers={"Content-Type": "application/json"},
             timeout=30,
         ).status_code
+
+
+def _as_json(events: Sequence[Sent]) -> _Post:
+    body = json.dumps([{"headers": each.headers, "body": each.body} for each in events]).encode()
+    return _Post("/logCollect2", "application/json", body, events)
+
+
+def _as_text(event: Sent) -> _Post:
+    return _Post(f"/ingest?{urlencode(event.headers)}", "text/plain", event.raw, [event])
