@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,11 @@ from selenium.webdriver import Chrome
 from deploy.cluster.hdfs import Hdfs
 from deploy.cluster.kafka import Kafka
 from deploy.cluster.tomcat import Tomcat
+from tests.support.bed import Bed, Services, mount_small_disk, unmount
 from tests.support.browser import start_chromium
 from tests.support.hdfs import LiveHdfs
 from tests.support.kafka import LiveKafka
+from tests.support.schedule import Timeline
 from tests.support.worker import Workers
 
 
@@ -74,21 +76,85 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=0.0,
         help="Repeat each random schedule of faults for so long; once if not given.",
     )
-    group.addoption("--fault-seed", type=int, default=1, help="The schedules' seed.")
+    group.addoption(
+        "--fault-seed", type=int, default=1, help="The seed of the first round; each next one has the next."
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which schedules this run draws."""
+    minutes, seed = config.getoption("--fault-minutes"), config.getoption("--fault-seed")
+    return f"faults: --fault-seed {seed}, " + (f"{minutes:g} minutes of each" if minutes else "one short round of each")
 
 
 @pytest.fixture
-def fault_schedule(pytestconfig: pytest.Config) -> Iterator[random.Random]:
+def fault_minutes(pytestconfig: pytest.Config) -> float:
+    """How long tests may break things; 0 for the short form of each."""
+    return float(pytestconfig.getoption("--fault-minutes"))
+
+
+@pytest.fixture
+def fault_seed(pytestconfig: pytest.Config) -> int:
+    """The seed of all that is random in a test of faults."""
+    return int(pytestconfig.getoption("--fault-seed"))
+
+
+@pytest.fixture
+def fault_schedule(fault_seed: int, fault_minutes: float) -> Iterator[random.Random]:
     """A random generator for each round of faults: one round, or as many as begin within `--fault-minutes`."""
-    return _rounds(pytestconfig.getoption("--fault-seed"), pytestconfig.getoption("--fault-minutes") * 60)
+    return _rounds(fault_seed, fault_minutes * 60)
 
 
 def _rounds(seed: int, seconds: float) -> Iterator[random.Random]:
+    """The seed of each round is printed, as pytest shows it with a failure; with it as --fault-seed it comes first."""
     end_at = time.monotonic() + seconds
-    number = 0
-    while number == 0 or time.monotonic() < end_at:
-        yield random.Random(seed * 1000 + number)
+    number = seed
+    while number == seed or time.monotonic() < end_at:
+        print(f"--fault-seed {number} repeats this round")
+        yield random.Random(number)
         number += 1
+
+
+@pytest.fixture(scope="session")
+def _proxied_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    services = Services(tmp_path_factory.mktemp("services"))
+    try:
+        services.start()
+        yield services
+    finally:
+        services.close()
+
+
+@pytest.fixture
+def timeline(tmp_path: Path) -> Timeline:
+    """What a test of faults did when; shown when the test fails."""
+    return Timeline(tmp_path / "timeline.txt")
+
+
+@pytest.fixture
+def new_bed(_proxied_services: Services, tmp_path: Path, timeline: Timeline) -> Iterator[Callable[..., Bed]]:
+    """Makes a deployment to break, empty and healed, for each round of a test; its arguments are settings."""
+    made: list[tuple[Workers, Path]] = []
+
+    def end_last() -> None:
+        workers, disk = made[-1]
+        workers.kill()
+        unmount(disk)
+
+    def new(**settings: object) -> Bed:
+        if made:
+            end_last()
+        directory = tmp_path / f"round-{len(made)}"
+        disk = directory / "small-disk"
+        mount_small_disk(disk, 64)
+        made.append((Workers(directory), disk))
+        return Bed(_proxied_services, made[-1][0], disk, timeline, settings)
+
+    try:
+        yield new
+    finally:
+        if made:
+            end_last()
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +184,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} was skipped, and no test of this project may be: {report.longrepr}"
     workers = getattr(item, "funcargs", {}).get("worker")
+    timeline = getattr(item, "funcargs", {}).get("timeline")
+    if report.failed and report.when == "call" and isinstance(timeline, Timeline):
+        report.sections.append((f"faults, kept in {timeline.path}", str(timeline)))
     if report.failed and report.when == "call" and isinstance(workers, Workers):
         for made in workers.made:
             report.sections.append((f"end of the log of {made.directory.name}", made.log_tail()))
