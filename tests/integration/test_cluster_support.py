@@ -5,15 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from selenium.webdriver import Chrome
 
 from deploy.cluster.errors import StartFailed
+from deploy.cluster.kafka import Kafka
 from deploy.cluster.tomcat import Tomcat
+from tests.support.hdfs import LiveHdfs
+from tests.support.history_watch import HistoryWatch
 from tests.support.kafka import LiveKafka
 from tests.support.polling import wait_until, wait_until_async
+from tests.support.proxy import Proxy
 from tests.support.worker import ROOT, Workers
 
 SKIPS = '''
@@ -100,3 +105,51 @@ def test_a_worker_starts_pauses_stops_and_starts_again(fresh_kafka: LiveKafka, w
 def test_a_worker_that_does_not_start_is_quoted(fresh_kafka: LiveKafka, worker: Workers) -> None:
     with pytest.raises(StartFailed, match="SLUICE_WINDOW_S"):
         worker(broker=fresh_kafka.url, settings={"SLUICE_WINDOW_S": "soon"})
+
+
+@pytest.mark.hdfs
+@pytest.mark.slow
+def test_the_watch_is_content_while_files_come_and_fires_when_one_changes_or_vanishes(hdfs: LiveHdfs) -> None:
+    def changed(change: Callable[[str], object]) -> HistoryWatch:
+        root = hdfs.new_path()
+        hdfs.client.write(f"{root}/data/kept", b"one")
+        with HistoryWatch(hdfs, root) as watch:
+            looks = wait_until(lambda: watch.looks, 20, "the first look")
+            change(f"{root}/data")
+            wait_until(lambda: watch.looks > looks + 1, 20, "a look afterwards")
+        return watch
+
+    changed(lambda data: hdfs.client.write(f"{data}/new", b"two")).judge()
+    for harm in (
+        lambda data: hdfs.client.write(f"{data}/kept", b"one", overwrite=True),  # the same bytes are another file
+        lambda data: hdfs.client.delete(f"{data}/kept"),
+        lambda data: hdfs.client.rename(f"{data}/kept", f"{data}/moved"),
+    ):
+        with pytest.raises(AssertionError, match=r"\d+ files under data/ changed, such as .*/data/kept: was"):
+            changed(harm).judge()
+    empty = hdfs.new_path()
+    hdfs.client.makedirs(f"{empty}/data")
+    with HistoryWatch(hdfs, empty) as watch, pytest.raises(AssertionError, match="no file was ever seen"):
+        watch.judge()
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+def test_whoever_comes_in_by_the_proxy_stays_behind_it(tmp_path: Path) -> None:
+    proxy = Proxy()
+    live = LiveKafka(Kafka(tmp_path, proxy_ports=[proxy.port]))
+    try:
+        live.service.start()
+        proxy.start(live.service.ports_behind_proxies[0])
+        live.create_topic("proxied")
+        behind = LiveKafka(Kafka(tmp_path, ports=[proxy.port]))
+        behind.produce("proxied", [b"through"])
+        assert proxy.connections >= 2, "one to ask where the broker is, one to it"
+        taken = proxy.connections
+        assert [record.value for record in live.consume("proxied")] == [b"through"]
+        assert proxy.connections == taken, "others go past it"
+        behind.close()
+    finally:
+        live.close()
+        live.service.kill()
+        proxy.close()

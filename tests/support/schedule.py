@@ -69,15 +69,16 @@ def run(faults: Sequence[Fault[T]], bed: T, rng: random.Random, timeline: Timeli
     active: list[_Active[T]] = []
     next_at = time.monotonic()
     while waiting or active:
-        now = time.monotonic()
-        for due in [each for each in active if each.ends <= now]:
+        for due in [each for each in active if each.ends <= time.monotonic()]:
             active.remove(due)
+            now = time.monotonic()
             due.heal()
             healed = time.monotonic()
             timeline.note(
                 f"healed    {due.fault.name} ({due.target}) after {now - due.began:.1f} s, in {healed - now:.1f} s"
             )
         areas = {each.fault.area for each in active}
+        now = time.monotonic()
         if waiting and now >= next_at and len(active) < at_once and waiting[0].area not in areas:
             fault = waiting.pop(0)
             hold_s = rng.uniform(*fault.hold_s)
