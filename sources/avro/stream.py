@@ -33,24 +33,27 @@ class DeflatedStream:
         self._deflate = zlib.compressobj()
         self._inflated = bytearray()
         self._waiting = b""  # came, and is not inflated yet
+        self._pending = False  # zlib may have more to give without more input
 
     async def read_exactly(self, n_bytes: int) -> bytes:
         """As Stream says. Raises: ProtocolError where it is not deflated."""
         inflated = self._inflated
         while len(inflated) < n_bytes:
-            if not self._waiting:
+            if not (self._waiting or self._pending or self._inflate.eof):  # Netty ends the compressed stream before it closes
                 self._waiting = await self._connection.read_some(_READ_BYTES)
-                if not self._waiting:
-                    if inflated:
-                        raise CutShort(f"{len(inflated)} of {n_bytes} bytes came")
-                    return b""
+            if not (self._waiting or self._pending):
+                if inflated:
+                    raise CutShort(f"{len(inflated)} of {n_bytes} bytes came")
+                return b""
             try:
-                inflated += self._inflate.decompress(self._waiting, _READ_BYTES)
+                some = self._inflate.decompress(self._waiting, _READ_BYTES)
             except zlib.error as error:
                 raise ProtocolError("not_deflated", str(error)) from None
+            inflated += some
             self._waiting = self._inflate.unconsumed_tail
-            if self._inflate.eof:
-                raise ProtocolError("not_deflated", "the compressed stream ends before the connection does")
+            self._pending = len(some) == _READ_BYTES
+            if self._inflate.unused_data:
+                raise ProtocolError("not_deflated", "bytes follow the end of the compressed stream")
         taken = bytes(inflated[:n_bytes])
         del inflated[:n_bytes]
         return taken
