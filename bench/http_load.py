@@ -111,15 +111,16 @@ class Load:
 async def run(url: str, posts: int, connections: int, events: int) -> dict[str, object]:
     """Make the load; every post is acknowledged when it returns."""
     address = urlsplit(url)
+    assert address.hostname, f"{url} names no host"
+    assert address.port, f"{url} names no port"
+    host, port = address.hostname, address.port
     loop = asyncio.get_running_loop()
     load = Load(address.netloc, posts, events)
     began = time.perf_counter()
     for start in range(0, connections, 100):
         group = range(start, min(start + 100, connections))
         load.open += len(group)
-        await asyncio.gather(
-            *(loop.create_connection(lambda: Client(load), address.hostname, address.port) for _ in group)
-        )
+        await asyncio.gather(*(loop.create_connection(lambda: Client(load), host, port) for _ in group))
     await asyncio.wait_for(load.finished.wait(), 600)
     seconds = time.perf_counter() - began
     if len(load.latencies) != posts:

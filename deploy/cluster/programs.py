@@ -38,6 +38,16 @@ def maven() -> str:
     return _program("mvn", package="maven")
 
 
+def javac() -> str:
+    """The path of a Java compiler, for the benchmarks' peers. Raises: ProgramMissing."""
+    return _program("javac", package="default-jdk-headless")
+
+
+def wrk() -> str:
+    """The path of the HTTP load generator wrk. Raises: ProgramMissing."""
+    return _program("wrk", package="wrk")
+
+
 def chromium() -> str:
     """The path of a Chromium or Chrome. Raises: ProgramMissing."""
     return _program("chromium", "chromium-browser", "google-chrome", package="chromium")

@@ -1,0 +1,73 @@
+"""The peer of the monitor: Faust as its documentation shows it, one event at a time, at-least-once.
+
+raw-log -> parsed access lines -> JSON to `stock-access-log`, and a tumbling window table of requests and bytes.
+Run by `faust -A bench.peers.stock_faust worker`, with STOCK_BROKER and STOCK_DATA in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+import faust
+
+LINE = re.compile(
+    rb"^(\S+) (\S+) (.+?) \[(\d{2}/[A-Z][a-z]{2}/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4})\] "
+    rb'"((?:[^"\\]|\\.)*)" (\d{3}|-) (\d+|-)(?: "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)")?'
+)
+
+app = faust.App(
+    "stock",
+    broker=os.environ.get("STOCK_BROKER", "kafka://127.0.0.1:9092"),
+    datadir=os.environ.get("STOCK_DATA", "stock-data"),
+    store="rocksdb://?driver=rocksdict",
+    topic_partitions=4,
+    topic_disable_leader=True,
+    web_enabled=False,
+)
+raw_log = app.topic("raw-log", key_type=bytes, value_type=bytes, value_serializer="raw", key_serializer="raw")
+access_log = app.topic("stock-access-log", key_type=bytes, value_type=bytes, value_serializer="json", partitions=4)
+requests = app.Table("requests", default=int, partitions=4).tumbling(10.0, expires=3600.0)
+bytes_sent = app.Table("bytes_sent", default=int, partitions=4).tumbling(10.0, expires=3600.0)
+
+
+@app.agent(raw_log)  # type: ignore[untyped-decorator]
+async def monitor(lines: faust.StreamT[bytes]) -> None:
+    """Parse, forward, count."""
+    async for event in lines.events():
+        match = LINE.match(event.value)
+        if match is None or event.headers.get("type") != b"access_log":
+            continue
+        client, _, user, stamp, request, status, n_bytes, referer, agent = match.groups(b"")
+        method, _, rest = request.decode().partition(" ")
+        path, _, protocol = rest.partition(" ")
+        key = event.headers.get("service", b"").decode()
+        await access_log.send(
+            key=event.key,
+            value={
+                "ts": _millis(stamp),
+                "client": client.decode(),
+                "user": user.decode(),
+                "method": method,
+                "path": path,
+                "protocol": protocol,
+                "status": int(status),
+                "bytes": int(n_bytes),
+                "referer": referer.decode(),
+                "user_agent": agent.decode(),
+            },
+        )
+        requests[key] += 1
+        bytes_sent[key] += int(n_bytes)
+
+
+_stamps: dict[bytes, int] = {}
+
+
+def _millis(stamp: bytes) -> int:
+    known = _stamps.get(stamp)
+    if known is None:
+        _stamps.clear()
+        known = _stamps[stamp] = int(time.mktime(time.strptime(stamp[:20].decode(), "%d/%b/%Y:%H:%M:%S")) * 1000)
+    return known
