@@ -76,7 +76,7 @@ def test_no_broker_is_one_clear_line(tmp_path: Path, command: list[str]) -> None
     assert said.out == ""
     assert said.err.startswith(f"Kafka at {address} is not available")
     assert said.err.count("\n") == 1
-    assert said.took_s < 10
+    assert said.took_s < 30, "not after the 40 s of the Kafka client"
 
 
 def test_status_of_a_deployment_that_is_well(served: Worker, shell: Shell) -> None:

@@ -206,7 +206,7 @@ def test_interrupted_it_goes_on_where_it_was(
     running = shell.start(*command)
     wait_until(lambda: any(root.rglob("data/**/*+0+*.gz")), 30, "the first roll of the full partition")
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=30)
+    _, err = running.communicate(timeout=120)
     assert running.returncode == 130
     assert b"interrupted: run the same command again to go on" in err
     assert b"Traceback" not in err

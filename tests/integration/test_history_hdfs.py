@@ -179,7 +179,7 @@ class TestServersThatFail:
                 commit = asyncio.ensure_future(history.commit())
                 await asyncio.sleep(0.004 * roll)
                 fresh_hdfs.service.pause_namenode()
-                done, _ = await asyncio.wait({commit}, timeout=30)
+                done, _ = await asyncio.wait({commit}, timeout=120)
                 assert done
                 fresh_hdfs.service.cont_namenode()
                 if commit.exception() is not None:
@@ -195,7 +195,7 @@ class TestServersThatFail:
 
 def _set_quota(hdfs: LiveHdfs, path: str, names: int) -> None:
     asked = {"op": "SETQUOTA", "user.name": USER, "namespacequota": names, "storagespacequota": (1 << 63) - 1}
-    requests.put(f"{hdfs.url}/webhdfs/v1{path}", params=asked, timeout=30).raise_for_status()
+    requests.put(f"{hdfs.url}/webhdfs/v1{path}", params=asked, timeout=60).raise_for_status()
 
 
 async def _patiently(call: Callable[[], Awaitable[int | None]]) -> int | None:

@@ -249,14 +249,14 @@ class TestBrokersFail:
         try:
             begun = time.monotonic()
             sends = [asyncio.create_task(producer.send([event(b"%d" % number)])) for number in range(50)]
-            await asyncio.wait(sends, timeout=20)
+            await asyncio.wait(sends, timeout=60)
             assert all(isinstance(send.exception(), BrokerUnavailable) for send in sends)
-            assert 1.5 < time.monotonic() - begun < 5
+            assert 1.5 < time.monotonic() - begun < 20, "after its own 2 s, not after the 40 s of the Kafka client"
             assert not producer.ready
             begun = time.monotonic()
             with pytest.raises(BrokerUnavailable):
                 await producer.send([event(b"refused")])
-            assert time.monotonic() - begun < 0.5
+            assert time.monotonic() - begun < 1.5, "at once, without another 2 s"
         finally:
             fresh_kafka.service.cont()
         await until_sent(producer, event(b"after"))
@@ -325,7 +325,7 @@ class TestBrokersFail:
             await asyncio.sleep(0.2)
             begun = time.monotonic()
             await producer.stop(drain_s=0.5)
-            assert time.monotonic() - begun < 6
+            assert time.monotonic() - begun < 20, "seconds, not the 60 s that the events may wait"
             with pytest.raises(BrokerUnavailable):
                 await send
         finally:
@@ -339,7 +339,7 @@ class TestBrokersFail:
         fresh_kafka.service.pause()
         try:
             sends = [asyncio.create_task(producer.send([event(b"x" * 5_000)])) for _ in range(1_000)]
-            await asyncio.wait(sends, timeout=20)
+            await asyncio.wait(sends, timeout=60)
             reasons = [error.reason for send in sends if isinstance(error := send.exception(), SourceError)]
             assert reasons.count("overloaded") > 700
             assert reasons.count("broker_unavailable") > 150

@@ -26,7 +26,7 @@ NAMES = ("INGEST1_PORT", "INGEST2_PORT", "MONITOR_PORT", "HISTORY_PORT")
 def get(port: int, path: str) -> requests.Response:
     with requests.Session() as session:
         session.trust_env = False
-        return session.get(f"http://{LOCALHOST}:{port}{path}", timeout=10)
+        return session.get(f"http://{LOCALHOST}:{port}{path}", timeout=30)
 
 
 def test_four_processes_do_one_job(fresh_kafka: LiveKafka, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ async def test_no_broker_is_one_line_at_once() -> None:
     with pytest.raises(BrokersUnavailable, match="is not available") as failed:
         await brokers.ends("raw-log")
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20, "at once, whatever the machine does beside"
     assert "\n" not in str(failed.value)
 
 
@@ -144,7 +144,7 @@ async def test_a_broker_that_comes_back_is_asked_again(fresh_kafka: LiveKafka, b
     began = time.monotonic()
     with pytest.raises(BrokersUnavailable):
         await brokers.ends("comes-back")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20, "not after the 40 s of the Kafka client"
 
     fresh_kafka.service.start()
     assert await brokers.ends("comes-back") == {0: 0}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 CTRL_C, CTRL_Z = b"\x03", b"\x1a"
-_DEADLINE_S = 30.0
+_DEADLINE_S = 90.0
 
 # Between fork and exec in a process of its own: pty.fork() is not for a process with threads, as pytest's is.
 _TAKE_TERMINAL = (
