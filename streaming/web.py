@@ -17,7 +17,7 @@ from mode import Service
 
 from streaming.errors import PortTaken
 from streaming.web_guard import Guard, GuardedRunner
-from streaming.web_limits import Troubles, WebLimits, connections_within, descriptor_limit
+from streaming.web_limits import Troubles, WebLimits, connections_within, descriptor_free, descriptor_limit
 
 # Connections that may arrive at once and wait to be accepted: log shippers all reconnect when a worker has restarted.
 # The kernel's net.core.somaxconn (4096 by default) caps it.
@@ -102,6 +102,8 @@ class Web(driver.Web):
     async def _watch_clients(self) -> None:
         while not self.should_stop:
             self.guard.sweep()
+            if not descriptor_free():
+                self.guard.spare_descriptors()
             self.troubles.say()
             self.notes["connections"] = self.guard.connections
             self.notes["connections_refused"] = dict(self.troubles.counts)

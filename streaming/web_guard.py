@@ -12,6 +12,8 @@ from streaming.web_limits import Troubles, WebLimits, peer_of
 
 # Few requests are read ahead of the one in progress: each may be as large as a head can be.
 PIPELINED = 4
+# Connections closed when the process has no file descriptor left, by whatever else they were used up.
+SPARE_DESCRIPTORS = 64
 # How many of the oldest connections are looked at for one that can make room.
 LOOKED_AT = 64
 # An answer is written to the kernel; what that doesn't take waits here, and past so much the handler waits.
@@ -97,6 +99,8 @@ class Guard:
                         self.cut_off(handler, "slow_reader")
                     else:
                         unsent.append((size, handler))
+                elif handler.idle and not handler.head_since:
+                    handler.let_go()
         total = sum(size for size, _ in unsent)
         if total > self.limits.unsent_bytes:
             for size, handler in sorted(unsent, key=lambda each: -each[0]):
@@ -104,6 +108,13 @@ class Guard:
                 total -= size
                 if total <= self.limits.unsent_bytes:
                     break
+
+    def spare_descriptors(self) -> None:
+        """Give some descriptors back, as those of other parts have been used up."""
+        self.troubles.add("no_descriptors", "unknown")
+        for _ in range(SPARE_DESCRIPTORS):
+            if not self._make_room():
+                break
 
     def _make_room(self) -> bool:
         for handler in self._fresh:

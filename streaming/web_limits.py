@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import resource
 from collections import Counter
 from collections.abc import Callable
@@ -43,6 +45,15 @@ def descriptor_limit() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return WANTED_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+
+
+def descriptor_free() -> bool:
+    """Whether this process may open one file more. When it may not, uvloop closes new connections without a word."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno not in (errno.EMFILE, errno.ENFILE)
+    return True
 
 
 def connections_within(max_connections: int, descriptors: int) -> int:
