@@ -36,5 +36,6 @@ def test_a_random_schedule_of_faults_under_load(
                 bed.stop(each)
             bed.timeline.note("scaled    in to one worker")
             oracle = bed.judge(load, watch)
+        bed.hdfs.client.delete(bed.root, recursive=True)
         assert len(oracle.raw) > 500, "there was next to no load"
         bed.workers[0].stop()
