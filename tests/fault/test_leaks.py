@@ -21,10 +21,10 @@ pytestmark = [pytest.mark.kafka, pytest.mark.hdfs, pytest.mark.slow]
 
 LONG_FROM_MINUTES = 10.0  # --fault-minutes; below it only the harness is tested
 RUN_SHARE = 1.5  # 30 minutes for the 20 of `make test-fault`
-SHORT_S = 40.0
+SHORT_S = 30.0
 RETENTION_S = 300  # so that windows expire for most of the long run: state has to level off too
 STEADY = "worker-0"
-# In forty seconds everything still warms up.
+# In half a minute everything still warms up.
 OF_A_SHORT_RUN = {name: Tolerance(5.0, 200 << 20) for name in TOLERANCES}
 
 
@@ -33,7 +33,7 @@ def test_nothing_leaks_under_load_with_a_kill_a_minute(
 ) -> None:
     long = fault_minutes >= LONG_FROM_MINUTES
     run_s = fault_minutes * 60 * RUN_SHARE if long else SHORT_S
-    every_s, kill_every_s = (5.0, 60.0) if long else (1.0, 12.0)
+    every_s, kill_every_s = (5.0, 60.0) if long else (1.0, 8.0)
     pause_s = 0.2 if long else 0.05  # all of it is to fit into memory when it is judged
     print(f"--fault-seed {fault_seed} repeats this run")
     rng = random.Random(fault_seed)

@@ -15,7 +15,7 @@ from tests.support.schedule import draw, run
 
 pytestmark = [pytest.mark.kafka, pytest.mark.hdfs, pytest.mark.slow]
 
-SHORT = 5  # faults of the round in `make test`
+SHORT = 4  # faults of the round in `make test`
 
 
 def test_a_random_schedule_of_faults_under_load(
