@@ -29,6 +29,8 @@ _MAX_WAITING_BYTES = 64 << 20
 _CHUNK_BYTES = 1 << 20
 # A chunk's records get one timestamp, the arrival of the first.
 _CHUNK_SPAN_MS = 1_000
+# A worker's web may be up a moment before its spool is.
+_OPENING_S = 10.0
 # Once full, it takes events again when so much is in use at most: the same host's next are not to slip in between.
 _FULL_UNTIL = 0.95
 # A disk that refused a write is not asked again for so long.
@@ -88,6 +90,7 @@ class Spool:
         self._store: SpoolStore | None = None
         self._waiting: list[_Waiting] = []
         self._waiting_bytes = 0
+        self._opened = asyncio.Event()
         self._come = asyncio.Event()
         self._filled = asyncio.Event()
         self._handover: asyncio.Event | None = None
@@ -120,23 +123,22 @@ class Spool:
             self._filled.set()
         self._show()
         self.flow.state = "running"
+        self._opened.set()
         self._committing = asyncio.create_task(self._commit(), name="spool: commit")
         self._delivering = asyncio.create_task(self._deliver(), name="spool: deliver")
 
     async def keep(self, flow: Flow, events: Sequence[Event]) -> None:
         """Return once the events are synced to the disk. `flow` is their source's; its counts are the caller's matter.
 
-        Cancelled, the events are kept all the same and counted as received. Raises: SpoolFull, Overloaded,
-        BrokerUnavailable (before `start` and after `close`), with nothing kept.
+        Cancelled, the events are kept all the same and counted as received. Called before `start`, it waits for that a
+        moment. Raises: SpoolFull, Overloaded, BrokerUnavailable (not open), with nothing kept.
         """
         arrived_at_ms = int(self._now_s() * 1000)
         if len(events) <= _FEW:
             stored = encode(flow.name, events, arrived_at_ms)
         else:
             stored = await self._in_thread(encode, flow.name, events, arrived_at_ms)
-        store = self._store
-        if store is None or self._closing:
-            raise BrokerUnavailable("Kafka does not take the events, and the spool is not open")
+        store = await self._opened_store()
         n_bytes = len(stored)
         self._check_room(store.n_bytes + self._waiting_bytes, n_bytes)
         waiting = _Waiting(New(flow.name, len(events), stored), flow, asyncio.get_running_loop().create_future())
@@ -162,6 +164,7 @@ class Spool:
     async def close(self) -> None:
         """Keep no more, sync what has come, close the files. Once more does nothing."""
         self._closing = True
+        self._opened.set()
         await self.stop_delivering()
         await self._quiet.wait()
         await _ended(self._committing)
@@ -197,6 +200,14 @@ class Spool:
                 self._waiting_bytes -= sum(len(each.new.stored) for each in waiting)
                 if not self._waiting_bytes:
                     self._quiet.set()
+
+    async def _opened_store(self) -> SpoolStore:
+        if not self._opened.is_set() and not self._closing:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._opened.wait(), _OPENING_S)
+        if self._store is None or self._closing:
+            raise BrokerUnavailable("Kafka does not take the events, and the spool is not open")
+        return self._store
 
     def _check_room(self, used_bytes: int, more_bytes: int) -> None:
         if self._clock() < self._disk_refuses_until_s:

@@ -117,6 +117,22 @@ def test_flows_are_summed_over_live_workers() -> None:
     assert (merged["routes"], merged["destinations"]) == ([], [])
 
 
+def test_spools_are_summed_and_the_oldest_event_is_the_oldest_of_all() -> None:
+    merged = merged_flows(
+        [
+            worker("a", flow("spool", "destination", "running")),
+            worker(
+                "b", flow("spool", "destination", "running", in_spool=5, in_spool_bytes=70, oldest_in_spool_at_ms=9)
+            ),
+            worker("c", flow("spool", "destination", "running", in_spool=1, in_spool_bytes=7, oldest_in_spool_at_ms=8)),
+        ]
+    )
+
+    (spool,) = merged["destinations"]
+    assert (spool["in_spool"], spool["in_spool_bytes"], spool["oldest_in_spool_at_ms"]) == (6, 77, 8)
+    assert [part["in_spool"] for part in spool["workers"]] == [0, 5, 1]
+
+
 def test_the_worst_state_and_the_newest_error_are_shown() -> None:
     merged = merged_flows(
         [

@@ -40,6 +40,7 @@ def test_the_defaults_are_those_of_the_contract():
         "max_body_bytes": 16777216,
         "ingest_max_bytes": 268435456,
         "reliability": "end-to-end",
+        "spool_max_bytes": 1073741824,
         "given": frozenset(),
     }
     assert settings == Settings()
@@ -76,7 +77,8 @@ def test_values_from_the_environment():
         "SLUICE_DATA_DIR": "/var/lib/sluice",
         "SLUICE_MAX_BODY_BYTES": "1024",
         "SLUICE_INGEST_MAX_BYTES": "1024",
-        "SLUICE_RELIABILITY": "end-to-end",
+        "SLUICE_RELIABILITY": "store-on-failure",
+        "SLUICE_SPOOL_MAX_BYTES": "2097152",
     }
     assert Settings.from_env(environ) == Settings(
         broker="kafka://a:1;kafka://b:2",
@@ -96,6 +98,8 @@ def test_values_from_the_environment():
         data_dir=Path("/var/lib/sluice"),
         max_body_bytes=1024,
         ingest_max_bytes=1024,
+        reliability="store-on-failure",
+        spool_max_bytes=2097152,
     )
     assert set(environ) == {declaration.env for declaration in DECLARED.values()}
     assert Settings.from_env(environ).given == frozenset(environ)
@@ -110,7 +114,7 @@ def test_values_from_the_environment():
         ("SLUICE_HISTORY_FORMAT", "parquet", "is not available in this version"),
         ("SLUICE_HISTORY_FORMAT", "avro", "is not available in this version"),
         ("SLUICE_HISTORY_COMPRESSION", "lz4", "is unknown"),
-        ("SLUICE_RELIABILITY", "best-effort", "is not available in this version"),
+        ("SLUICE_SPOOL_MAX_BYTES", "1000", "is out of range"),
         ("SLUICE_RELIABILITY", "best", "is unknown"),
         ("SLUICE_ROLES", "ingest,sink", "'sink' is unknown"),
         ("SLUICE_BROKER", "a:1,b:2", "several brokers are separated by ';'"),

@@ -80,6 +80,7 @@ def test_the_process_and_its_health() -> None:
 def test_every_metric_is_documented_and_no_other() -> None:
     flow = some_flow()
     flow.error("why")
+    flow.oldest_in_spool_at_ms = 5
     names = set(scrape([flow], {"g": {"raw-log": {0: Position(3, 0, 5)}}}))
 
     documented = set(re.findall(r"^\| `(sluice_\w+)`", (ROOT / "docs/metrics.md").read_text("utf-8"), re.MULTILINE))

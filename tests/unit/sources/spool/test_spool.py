@@ -237,10 +237,23 @@ async def test_what_the_brokers_turn_out_not_to_take_is_set_aside(given, tmp_pat
     given.balanced()
 
 
-async def test_before_its_start_and_after_its_end_it_keeps_nothing(tmp_path):
+async def test_a_sender_that_comes_first_waits_for_the_start(tmp_path):
     given = Given(tmp_path)
-    for _ in range(2):
+    sender = asyncio.create_task(given.keep("early"))
+    await asyncio.sleep(0)
+    await given.spool.start()
+    await asyncio.wait_for(sender, DEADLINE_S)
+    assert given.flow.in_spool == 1
+    await given.spool.close()
+
+
+async def test_after_its_end_it_keeps_nothing(tmp_path):
+    given = Given(tmp_path)
+    sender = asyncio.create_task(given.keep("never opened"))
+    await asyncio.sleep(0)
+    await given.spool.close()
+    await given.spool.close()
+    for refused in (sender, given.keep("too late")):
         with pytest.raises(BrokerUnavailable):
-            await given.keep("x")
-        await given.spool.close()
+            await refused
     assert not (tmp_path / "spool").exists()
