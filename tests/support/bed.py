@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import requests
 
 from deploy.cluster.hdfs import Hdfs
 from deploy.cluster.kafka import Kafka
@@ -120,7 +121,8 @@ class Bed:
             each.start(ready=False)
 
     def stop(self, worker: Worker) -> None:
-        """SIGTERM; asserts that it ends well."""
+        """SIGTERM once it handles signals (Python ends at once before); asserts that it ends well."""
+        wait_until(lambda: _answers(worker), PATIENCE_S, f"{worker.directory.name} to have begun")
         worker.stop(deadline_s=STOP_S)
 
     def settled(self) -> None:
@@ -181,6 +183,13 @@ def fill(path: Path) -> None:
     room = os.statvfs(path.parent)
     with pytest.raises(OSError, match="No space left"):
         path.write_bytes(bytes(room.f_blocks * room.f_frsize))
+
+
+def _answers(worker: Worker) -> bool:
+    try:
+        return worker.get("/health", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
 
 
 def _reached(kafka: LiveKafka, group: str, ends: Mapping[int, int]) -> Callable[[], bool]:
