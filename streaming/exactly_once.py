@@ -24,7 +24,7 @@ from streaming.errors import BrokerUnavailable, OffsetsGone
 from streaming.marker import MARKER, Gap, Marker
 from streaming.processor import O_co, Processor, ProcessorFactory
 from streaming.store import PartitionStore
-from streaming.transactions import DEADLINE_S, NO_HEADERS, NewProducer, Row, TransactionalWriter
+from streaming.transactions import DEADLINE_S, NO_HEADERS, OFFSET_METADATA, NewProducer, Row, TransactionalWriter
 
 __all__ = ["MARKER", "REPLAY_FORWARD", "ExactlyOnceHandler", "Marker"]
 
@@ -111,17 +111,29 @@ class ExactlyOnceHandler(Generic[O_co]):
     async def _position(
         self, marker: Marker | None, committed: int | None, metadata: str, beginning: int, end: int
     ) -> None:
-        """Decide where to go on."""
+        """Decide where to go on. An offset that a lane has committed never moves it: what the state says counts."""
         where = f"{self.tp.topic}[{self.tp.partition}]"
+        by_lane = metadata == OFFSET_METADATA
         if marker is None:
-            start = beginning if committed is None else committed
-            self._marker = Marker(start, start)
-        elif committed is None or committed == marker.applied:
+            start = beginning if committed is None or by_lane else committed
+            self._marker = Marker(start, start if committed is None else committed)
+        elif committed is None or committed == marker.applied or (by_lane and committed < marker.applied):
             self._marker = marker
+        elif by_lane:
+            self._marker = Marker(marker.applied, max(committed, marker.forwarded))
         elif committed > marker.applied:
             await self._skip(marker, committed, metadata)
         else:
             await self._rewind(marker, max(committed, beginning), metadata, beginning)
+        if by_lane and committed != (marker.applied if marker else None):
+            log.warning(
+                "The changelog and the group's offset do not agree %s: marker=%s committed=%s; counting from %d, "
+                "outputs are written from %d on",
+                where,
+                marker,
+                committed,
+                *self._marker,
+            )
         applied = self._marker.applied
         if applied < beginning:
             raise self._gone(beginning)
@@ -142,6 +154,8 @@ class ExactlyOnceHandler(Generic[O_co]):
     async def _skip(self, marker: Marker, committed: int, metadata: str) -> None:
         """Go on at an offset that somebody has moved ahead; what is left out is kept on record."""
         gap = Gap(marker.applied, committed - 1, metadata)
+        self._marker = Marker(committed, max(committed, marker.forwarded))
+        await self._commit([], {gap.key: gap.encode()}, self._marker)
         log.warning(
             "Gap accepted %s[%d]: offsets %d to %d (%d) are in no window and no monitoring topic; said: %s",
             self.tp.topic,
@@ -151,8 +165,6 @@ class ExactlyOnceHandler(Generic[O_co]):
             committed - marker.applied,
             metadata or "nothing",
         )
-        self._marker = Marker(committed, max(committed, marker.forwarded))
-        await self._commit([], {gap.key: gap.encode()}, self._marker)
 
     async def _rewind(self, marker: Marker, offset: int, metadata: str, beginning: int) -> None:
         assert self._processor is not None

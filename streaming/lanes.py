@@ -135,8 +135,8 @@ class Lane:
 
     async def _open_and_handle(self) -> None:
         self.state = "opening"
+        self._open = True  # as soon as it began: one that is cancelled has something to let go of
         start = await self._handler.open()
-        self._open = True
         self.position = start
         epoch = await self._consumer.release(self.tp, start)
         if epoch is None:  # revoked meanwhile: the lane is about to be closed

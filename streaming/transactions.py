@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from streaming.errors import BrokerUnavailable, Fenced, TransactionFailed
@@ -26,6 +26,8 @@ DEADLINE_S = 20.0
 STOP_S = 5.0
 
 
+# Metadata of the offsets committed here: any other was set by somebody who wants the group to go on there.
+OFFSET_METADATA = "with the windows"
 NO_HEADERS: list[tuple[str, bytes]] = []  # aiokafka's builder insists on a list
 
 NewProducer = Callable[..., AIOKafkaProducer]
@@ -71,7 +73,7 @@ class TransactionalWriter:
         self._producer = producer
         try:
             await asyncio.wait_for(producer.start(), self._deadline_s)
-        except (KafkaError, OSError, asyncio.TimeoutError) as exc:
+        except Exception as exc:
             await self.close()
             raise BrokerUnavailable(f"producer {self.transactional_id} could not start: {exc!r}") from exc
 
@@ -94,7 +96,10 @@ class TransactionalWriter:
         except ProducerFenced as exc:
             await self.close()
             raise Fenced(f"{self.transactional_id}: a newer writer owns the partition") from exc
-        except (KafkaError, OSError, asyncio.TimeoutError) as exc:
+        except TransactionFailed:
+            await self.close()
+            raise
+        except Exception as exc:  # a client that was fenced meanwhile also complains of its own state, or asserts
             await self.close()
             raise TransactionFailed(f"{self.transactional_id}: {exc!r}") from exc
         except asyncio.CancelledError:
@@ -120,7 +125,7 @@ class TransactionalWriter:
             metadata = await future
             ends[topic, partition] = metadata.offset + count
         await producer.send_offsets_to_transaction(
-            {TopicPartition(*tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}, group
+            {TopicPartition(*tp): OffsetAndMetadata(offset, OFFSET_METADATA) for tp, offset in offsets.items()}, group
         )
         await producer.commit_transaction()
         return ends
@@ -133,6 +138,7 @@ class TransactionalWriter:
         producer, self._producer = self._producer, None
         if producer is None:
             return
+        _retrieve_all(producer)
         try:
             await asyncio.wait_for(producer.stop(), STOP_S)
         except Exception as exc:  # what a half-dead client raises while stopping changes nothing
@@ -147,6 +153,22 @@ def _retrieved(future: asyncio.Future[Any]) -> None:
     """Keep asyncio from reporting an exception that the transaction's failure has told already."""
     if not future.cancelled():
         future.exception()
+
+
+def _retrieve_all(producer: AIOKafkaProducer) -> None:
+    """The same for futures inside of aiokafka that nobody waits for once the transaction has failed."""
+    accumulator = producer._message_accumulator
+    batches = [batch for queued in accumulator._batches.values() for batch in queued]
+    for future in (
+        producer._txn_manager._transaction_waiter,
+        *(batch._drain_waiter for batch in (*batches, *accumulator._pending_batches)),
+    ):
+        if future is None:
+            continue
+        if future.done():
+            _retrieved(future)
+        else:
+            future.add_done_callback(_retrieved)
 
 
 def _batches(producer: AIOKafkaProducer, rows: Sequence[Row]) -> list[tuple[Any, int]]:

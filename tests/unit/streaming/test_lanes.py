@@ -252,3 +252,18 @@ async def test_a_lane_that_is_cancelled_by_nobody_crashes_the_application() -> N
     await lanes.on_assigned([TP0])
     await until(lambda: bool(crashes))
     assert "was cancelled" in str(crashes[0])
+
+
+async def test_a_lane_that_is_cancelled_while_it_opens_lets_go_of_what_it_has_opened() -> None:
+    class Recovering(Handler):
+        async def open(self) -> int:
+            self.opened += 1
+            await self.blocked.wait()
+            return 0
+
+    consumer, handler = Consumer(), Recovering()
+    lanes = Lanes(SimpleNamespace(consumer=consumer), "raw-log", lambda tp: handler, close_within_s=0.05)
+    await lanes.on_assigned([TP0])
+    await until(lambda: handler.opened == 1)
+    await lanes.on_revoked([TP0])
+    assert (handler.abandoned, handler.closed) == (1, 0)

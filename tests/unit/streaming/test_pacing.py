@@ -55,3 +55,14 @@ async def test_closing_the_fetcher_during_the_pause_is_not_an_error() -> None:
     await asyncio.sleep(0)
     pausing.cancel()
     assert await pausing is False
+
+
+async def test_closing_the_fetcher_while_it_waits_to_try_again_is_not_an_error() -> None:
+    async def failing(*_: Any) -> bool:
+        await asyncio.sleep(60)  # aiokafka's back-off after a fetch that went wrong
+        return False
+
+    trying = asyncio.create_task(paced(failing)())
+    await asyncio.sleep(0)
+    trying.cancel()
+    assert await trying is False
