@@ -22,7 +22,8 @@ Word = TypeVar("Word", bound=str)
 _KINDS: tuple[RpcKind, ...] = ("thrift", "avro")
 _PROTOCOLS: tuple[ThriftProtocol, ...] = ("compact", "binary")
 _COMPRESSIONS: tuple[Compression, ...] = ("none", "deflate")
-_KEYS = ("listen", "cert", "key", "max_request_bytes", "max_connections")
+_TLS_KEYS = ("cert", "key", "client_ca")
+_KEYS = ("listen", *_TLS_KEYS, "max_request_bytes", "max_connections", "idle_timeout_s")
 _OWN_KEYS = {"thrift": ("protocol",), "avro": ("compression",)}
 _MAX_REQUEST_BYTES = 16 * 1024 * 1024  # as much as an HTTP request may have by default
 _MAX_CONNECTIONS = 1_000
@@ -33,8 +34,8 @@ class RpcSource:
     """A source that speaks `kind` at every address of `listen`.
 
     `protocol` is Thrift's encoding, `compression` of Avro's whole stream: both ends must say the same. `cert` and `key`
-    are PEM files, there if an address is tls. A request may have `max_request_bytes` (uncompressed), and each address
-    serves `max_connections` at a time.
+    are PEM files, there exactly when an address is tls. A request may have `max_request_bytes` (uncompressed), and each
+    address serves `max_connections` at a time.
     """
 
     common: SourceCommon
@@ -44,8 +45,10 @@ class RpcSource:
     compression: Compression = "none"
     cert: Path | None = None
     key: Path | None = None
+    client_ca: Path | None = None  # clients must show a certificate that this signed
     max_request_bytes: int = _MAX_REQUEST_BYTES
     max_connections: int = _MAX_CONNECTIONS
+    idle_timeout_s: int | None = None  # a Flume sink keeps its connection, also when it has nothing to send
 
 
 def read_rpc_source(table: Table) -> RpcSource | None:
@@ -60,27 +63,41 @@ def read_rpc_source(table: Table) -> RpcSource | None:
     compression = _choice(table, "compression", _COMPRESSIONS) if kind == "avro" else "none"
     max_request_bytes = _whole(table, "max_request_bytes", 65_536, 1 << 30, _MAX_REQUEST_BYTES)
     max_connections = _whole(table, "max_connections", 1, 100_000, _MAX_CONNECTIONS)
-    encrypted = listen is not None and any(address.transport == "tls" for address in listen)
-    certified = _certified(table, encrypted)
+    idle_timeout_s = _whole(table, "idle_timeout_s", 1, 604_800, 0)
+    cert, key, client_ca = (_file(table, name) for name in _TLS_KEYS)
+    if listen is not None:
+        _check_tls(table, listen)
     if common is None or listen is None or protocol is None or compression is None:
         return None
-    if max_request_bytes is None or max_connections is None or certified is None:
+    if max_request_bytes is None or max_connections is None:
         return None
-    return RpcSource(common, kind, listen, protocol, compression, *certified, max_request_bytes, max_connections)
+    return RpcSource(
+        common,
+        kind,
+        listen,
+        protocol,
+        compression,
+        cert,
+        key,
+        client_ca,
+        max_request_bytes,
+        max_connections,
+        idle_timeout_s or None,
+    )
 
 
-def _certified(table: Table, encrypted: bool) -> tuple[Path | None, Path | None] | None:
-    """The files of certificate and key, both or neither."""
-    if not encrypted:
-        for name in ("cert", "key"):
-            if name in table.values:
-                table.wrong("is for addresses that start with tls://, and `listen` has none", name)
-                return None
-        return None, None
-    if not table.has("cert", "key"):
-        return None
-    cert, key = table.text("cert"), table.text("key")
-    return None if cert is None or key is None else (Path(cert), Path(key))
+def _check_tls(table: Table, listen: tuple[ListenAddress, ...]) -> None:
+    if any(address.transport == "tls" for address in listen):
+        table.has("cert", "key")
+        return
+    for name in _TLS_KEYS:
+        if name in table.values:
+            table.wrong("has no use: no address in `listen` starts with tls://", name)
+
+
+def _file(table: Table, key: str) -> Path | None:
+    text = table.text(key)
+    return None if text is None else Path(text)
 
 
 def _choice(table: Table, key: str, words: Collection[Word]) -> Word | None:
@@ -89,7 +106,9 @@ def _choice(table: Table, key: str, words: Collection[Word]) -> Word | None:
 
 
 def _whole(table: Table, key: str, least: int, most: int, default: int) -> int | None:
-    value = table.values.get(key, default)
+    if key not in table.values:
+        return default
+    value = table.values[key]
     if isinstance(value, bool) or not isinstance(value, int):
         table.wrong(f"must be a whole number, not {quoted(value)}", key)
         return None

@@ -39,7 +39,9 @@ class DeflatedStream:
         """As Stream says. Raises: ProtocolError where it is not deflated."""
         inflated = self._inflated
         while len(inflated) < n_bytes:
-            if not (self._waiting or self._pending or self._inflate.eof):  # Netty ends the compressed stream before it closes
+            if not (
+                self._waiting or self._pending or self._inflate.eof
+            ):  # Netty ends the compressed stream before it closes
                 self._waiting = await self._connection.read_some(_READ_BYTES)
             if not (self._waiting or self._pending):
                 if inflated:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from ssl import SSLContext
 from typing import TypeVar
 
+from config.listen import ListenAddress
 from config.rpc_source import RpcSource
 from parsers.flume_rpc import ProtocolError
 from sources.base import Publish
-from sources.errors import CannotListen
 from sources.listener import Connection, Listener, ListenLimits
 from sources.once import Troubles
 from sources.rpc.delivery import Delivery
 from sources.rpc.memory import RequestMemory
+from sources.syslog.certificates import server_context
 from telemetry.flow import Flow
 
 T = TypeVar("T")
@@ -47,15 +48,19 @@ class RpcServer(ABC):
 
     async def start(self) -> None:
         """Listen at every address. Raises: CannotListen, with none of them listened at."""
-        limits = ListenLimits(max_connections=self.config.max_connections)
-        context = self._tls()
+        config = self.config
+        limits = ListenLimits(
+            max_connections=config.max_connections,
+            max_per_peer=max(1, config.max_connections // 2),
+            idle_timeout_s=config.idle_timeout_s,
+        )
         try:
-            for address in self.config.listen:
+            for address in config.listen:
                 listener = Listener(
                     address,
                     self._handle,
                     on_refused=self.troubles.note,
-                    ssl=context if address.transport == "tls" else None,
+                    ssl=self._tls(address),
                     limits=limits,
                 )
                 await listener.start()
@@ -88,13 +93,8 @@ class RpcServer(ABC):
         except ProtocolError as error:
             self.troubles.note(error.reason, f"from {connection.peer}: {error}")
 
-    def _tls(self) -> ssl.SSLContext | None:
-        if self.config.cert is None or self.config.key is None:
+    def _tls(self, address: ListenAddress) -> SSLContext | None:
+        config = self.config
+        if address.transport != "tls" or config.cert is None or config.key is None:
             return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        try:
-            context.load_cert_chain(self.config.cert, self.config.key)
-        except OSError as error:  # ssl.SSLError is one
-            where = next(address for address in self.config.listen if address.transport == "tls")
-            raise CannotListen(str(where), f"{self.config.cert}, {self.config.key}: {error}") from error
-        return context
+        return server_context(address, config.cert, config.key, config.client_ca)
