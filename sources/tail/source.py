@@ -33,6 +33,7 @@ MAX_BATCHES = 32  # of one file, before others get their turn
 SHORTEST_SCAN_S = 0.1
 LONGEST_SCAN_S = 1.0
 IDLE_S = 10.0
+RETRY_S = 1.0  # after an error of the file system
 SCAN_SHARE = 0.05  # of a core, at most, for looking whether thousands of files have grown
 LEAST_EVENT_BYTES = 1_024
 
@@ -249,6 +250,8 @@ class Tail:
                 self._pumps[file] = asyncio.create_task(self._read_file(file), name=f"tail {file.place.path}")
 
     def _has_work(self, file: TailedFile) -> bool:
+        if file.retry_at_s > self._clock():
+            return False
         return file.size != file.read_size or self._is_quiet(file) or self._watch.is_over(file)
 
     def _is_quiet(self, file: TailedFile) -> bool:
@@ -263,6 +266,11 @@ class Tail:
                 self._dirty = True
         except OSError as error:
             self._complain(file.place.path, error)
+            file.retry_at_s = self._clock() + RETRY_S
+        except Exception as error:
+            log.exception("A file can't be read, trying again source=%s path=%s", self.flow.name, file.place.path)
+            self.flow.error(repr(error))
+            file.retry_at_s = self._clock() + 10 * RETRY_S
         finally:
             file.busy = False
             self._watch.handles.release(file)
@@ -277,6 +285,7 @@ class Tail:
         for _ in range(MAX_BATCHES):
             reading = ahead or await self._read(file, None, size, quiet, over)
             if reading is None:
+                file.retry_at_s = self._clock() + SHORTEST_SCAN_S
                 return False
             if reading.batch is None:
                 file.read_size, file.waiting = reading.size, reading.waiting

@@ -50,6 +50,8 @@ class TailedFile:
     gone: bool = False
     busy: bool = False
     saved: bool = False
+    modified_at_s: float = 0.0  # by the file's clock; grown_at_s is by ours
+    retry_at_s: float = 0.0  # not to be read before
     predecessor: TailedFile | None = None
     old_fds: list[int] = field(default_factory=list)  # to be closed when nobody reads
 
@@ -154,7 +156,9 @@ class Watch:
                 await self._discover(seen, at_path.get(seen.path), at_end(seen.path))
             else:
                 file.rotated_at_s = None
-                if seen.size < file.size:
+                rewritten = seen.size == file.size and seen.modified_at_s != file.modified_at_s
+                file.modified_at_s = seen.modified_at_s
+                if seen.size < file.size or rewritten:
                     await self._changed(file, file.fd)
                 else:
                     self._grew(file, seen.size)

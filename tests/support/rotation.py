@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 from collections.abc import Collection, Mapping, Sequence
@@ -91,6 +92,16 @@ class Topic:
     def bodies(self) -> list[bytes]:
         """The bodies, in order."""
         return [event.body for event in self.events]
+
+
+async def end_as_killed(tail: Tail) -> None:
+    """End a source as a SIGKILL of its process would: nothing more is sent or saved."""
+    tasks = (*tail._tasks, *tail._pumps.values())
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    tail._watch.close()
+    tail._positions.close()
 
 
 def tail_config(*paths: Path | str, **options: Any) -> TailSource:

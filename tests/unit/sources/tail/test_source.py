@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -13,7 +12,7 @@ import pytest
 
 from sources.tail.positions import CannotTail
 from tests.support.polling import wait_until_async
-from tests.support.rotation import Topic, Writer, new_tail, tail_config
+from tests.support.rotation import Topic, Writer, end_as_killed, new_tail, tail_config
 
 
 @pytest.fixture
@@ -31,15 +30,6 @@ async def running(data_dir, topic, config, **options):
         yield tail
     finally:
         await tail.stop()
-
-
-async def crash(tail):
-    """End it as a SIGKILL would: nothing more is sent or saved."""
-    for task in (*tail._tasks, *tail._pumps.values()):
-        task.cancel()
-    await asyncio.gather(*tail._tasks, *tail._pumps.values(), return_exceptions=True)
-    tail._watch.close()
-    tail._positions.close()
 
 
 async def has(topic, *bodies):
@@ -315,7 +305,7 @@ async def test_a_crash_repeats_nothing(tmp_path, logs):
     tail = new_tail(tmp_path, topic, tail_config(logs / "*.log"))
     await tail.start()
     await wait_until_async(lambda: _true(topic.bodies), 30, "the first batch")
-    await crash(tail)
+    await end_as_killed(tail)
     assert topic.bodies
     async with running(tmp_path, topic, tail_config(logs / "*.log")):
         await has(topic, *of(*range(10_000)))
