@@ -173,7 +173,7 @@ class Connection(asyncio.BufferedProtocol):
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio: the connection, with TLS its handshake too, is there."""
+        """asyncio: the connection is there."""
         self._transport = transport
         self._transport.set_write_buffer_limits(high=_WRITE_AHEAD_BYTES)
         if self._ended:
@@ -194,11 +194,11 @@ class Connection(asyncio.BufferedProtocol):
         self._wake()
 
     def eof_received(self) -> bool:
-        """asyncio: the client sends no more. It may still read (not with TLS, which has no such state)."""
+        """asyncio: the client sends no more. It may still read."""
         self.ended_by_client = not self._ended
         self._ended = True
         self._wake()
-        return self._transport.get_extra_info("ssl_object") is None
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio: the connection is gone."""

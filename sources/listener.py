@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
@@ -17,6 +16,7 @@ from config.listen import ListenAddress
 from sources.client import ClientTrouble, Connection, CutShort, IdleTimeout, PeerStalled, peer_of
 from sources.descriptors import raise_descriptor_limit
 from sources.errors import CannotListen
+from sources.tls import TlsConnection
 
 __all__ = [
     "ClientTrouble",
@@ -158,11 +158,17 @@ class Listener:
                 accepted.close()
                 self._on_refused(refused, f"from {peer}; {len(self._serving)} are connected")
                 continue
-            connection = Connection(peer, self.limits.idle_timeout_s, self.limits.write_timeout_s)
+            connection = self._new_connection(peer)
             task = loop.create_task(self._serve(connection, accepted), name=f"client {peer}")
             self._serving[task] = (connection, loop.time())
             self._per_peer[peer] += 1
             task.add_done_callback(self._gone)
+
+    def _new_connection(self, peer: str) -> Connection:
+        limits = self.limits
+        if self._ssl is None:
+            return Connection(peer, limits.idle_timeout_s, limits.write_timeout_s)
+        return TlsConnection(peer, limits.idle_timeout_s, limits.write_timeout_s, self._ssl)
 
     def _no_room(self, peer: str) -> str | None:
         """Why there is no room for a client from `peer`; None where there is, or where it could be made."""
@@ -214,27 +220,27 @@ class Listener:
             connection.abort()
 
     async def _connect(self, connection: Connection, accepted: socket.socket) -> bool:
-        """Hand the socket to the event loop, with TLS after its handshake."""
-        loop = asyncio.get_running_loop()
+        """Hand the socket to the event loop, and shake hands where that is TLS; False where the client is gone."""
         transferred = False
         try:
             accepted.setblocking(False)
-            with contextlib.suppress(OSError):  # the client may be gone already
-                _keep_alive(accepted)
-            await loop.connect_accepted_socket(
-                lambda: connection,
-                accepted,
-                ssl=self._ssl,
-                ssl_handshake_timeout=self.limits.handshake_timeout_s if self._ssl else None,
-            )
+            _keep_alive(accepted)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
             transferred = True
-        except (OSError, asyncio.TimeoutError) as error:  # ssl.SSLError is an OSError
-            if self._ssl is not None and not self._stopping:
-                self._on_refused("tls_handshake", f"from {connection.peer}: {str(error) or type(error).__name__}")
+        except OSError:  # gone as soon as it came
+            return False
         finally:
             if not transferred:
                 accepted.close()
-        return transferred
+        if isinstance(connection, TlsConnection):
+            try:
+                await connection.handshake(self.limits.handshake_timeout_s)
+            except (OSError, asyncio.TimeoutError, ClientTrouble) as error:  # ssl.SSLError is an OSError
+                if not self._stopping:
+                    self._on_refused("tls_handshake", f"from {connection.peer}: {str(error) or 'it took too long'}")
+                connection.close()
+                return False
+        return True
 
     async def _close(self, connection: Connection) -> None:
         """Close when the last answer is out; a client that does not take it is cut off after the write timeout."""

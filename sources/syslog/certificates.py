@@ -15,6 +15,9 @@ def server_context(address: ListenAddress, cert: Path, key: Path, client_ca: Pat
     Raises: CannotListen naming the file that is to blame.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    # A syslog client reads nothing. With a ticket that it has not read, its close is a reset, which makes the kernel
+    # drop what we have not read yet (seen: 16,000 of 20,000 messages).
+    context.num_tickets = 0
     for what, file in (("cert", cert), ("key", key), ("client_ca", client_ca)):
         if file is None:
             continue

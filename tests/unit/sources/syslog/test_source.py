@@ -296,6 +296,42 @@ async def test_messages_over_tls() -> None:
         assert len(broker.events) == 20_000
 
 
+@pytest.mark.parametrize("farewell", [True, False])
+async def test_a_tls_client_that_reads_nothing_and_just_closes_loses_nothing(farewell: bool) -> None:
+    def client(port: int) -> None:
+        with (
+            socket.create_connection(("127.0.0.1", port)) as plain,
+            client_context().wrap_socket(plain, server_hostname="127.0.0.1") as wrapped,
+        ):
+            wrapped.sendall(b"".join(b"<13>line %05d\n" % number for number in range(40_000)) + b"<13>last")
+            if farewell:
+                wrapped.unwrap()
+
+    async with running(TLS, **FILES) as (source, broker):
+        await asyncio.to_thread(client, source.ports[0])
+        await until(lambda: len(broker.events) == 40_001)
+        assert broker.bodies == [b"<13>line %05d" % number for number in range(40_000)] + [b"<13>last"]
+        # Without the farewell nobody knows whether the last line is all there.
+        assert broker.events[-1].headers.get(STATUS) == (None if farewell else "Incomplete")
+
+
+async def test_noise_after_the_handshake_ends_that_connection_only() -> None:
+    def client(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as plain:
+            wrapped = client_context().wrap_socket(plain, server_hostname="127.0.0.1")
+            wrapped.sendall(b"<13>good\n")
+            with socket.socket(fileno=wrapped.detach()) as bare:
+                bare.sendall(b"no TLS record" * 10)
+                bare.recv(1000)
+
+    async with running(TLS, **FILES) as (source, broker):
+        await asyncio.to_thread(client, source.ports[0])
+        await until(lambda: broker.bodies == [b"<13>good"])
+        await until(lambda: source.flow.notes.get("troubles") == {"cut_short": 1})
+        await send(source.ports[0], b"<13>next\n", ssl=client_context())
+        await until(lambda: len(broker.events) == 2)
+
+
 async def test_a_client_can_be_asked_for_its_certificate() -> None:
     async with running(TLS, **FILES, client_ca=CERTIFICATES / "client.pem") as (source, broker):
         await send(source.ports[0], b"<13>known\n", ssl=client_context(with_certificate=True))
