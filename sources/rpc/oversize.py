@@ -8,25 +8,28 @@ import orjson
 
 from parsers.event import Event
 
-PART_HEADER = "sluice.part"
-"""On every record that is a part of a larger event: `2/3` is the second of three."""
+PIECE_HEADER = "piece"
+"""On every record that is a piece of a larger event: 1, 2, 3 ..., as on the pieces of a file's long lines."""
 
-HOLDS_HEADER = "sluice.holds"
-"""`headers` on a part whose body is the JSON object of headers that had no room in a record."""
+MORE_HEADER = "more"
+"""`true` on all pieces but the last."""
+
+HOLDS_HEADER = "holds"
+"""`headers` on a piece whose body is the JSON object of headers that had no room in a record."""
 
 # What decides where a record goes keeps its place in the record's headers before all else.
 _KEPT_FIRST = ("host", "type", "service", "logger", "timestamp")
-# What a record takes besides its texts, at most, with the two headers above.
+# What a record takes besides its texts, at most, with the headers above.
 _RECORD_BYTES = 256
 _HEADER_BYTES = 16
 _LEAST_LIMIT_BYTES = 2_048
 
 
 def fit(events: Sequence[Event], limit_bytes: int) -> list[Event]:
-    """The events, those that would be more than `limit_bytes` as a record in parts that are not, in place of them.
+    """The events, those that would be more than `limit_bytes` as a record in pieces that are not, in place of them.
 
-    Nothing is lost: bodies of parts in their order make the event's body. Parts keep its headers, or as many as half a
-    record holds; the others are the bodies of further parts. Below 2 KiB nothing is split.
+    Nothing is lost: the bodies of the pieces, in their order, make the event's. Pieces keep its headers, or as many as
+    half a record holds; the others are the bodies of further pieces. Below 2 KiB nothing is split.
     """
     if limit_bytes < _LEAST_LIMIT_BYTES:
         return list(events)
@@ -35,20 +38,24 @@ def fit(events: Sequence[Event], limit_bytes: int) -> list[Event]:
         if _RECORD_BYTES + _headers_bytes(event.headers) + len(event.body) <= limit_bytes:
             fitting.append(event)
         else:
-            fitting += _parts(event, limit_bytes)
+            fitting += _pieces(event, limit_bytes)
     return fitting
 
 
-def _parts(event: Event, limit_bytes: int) -> list[Event]:
+def _pieces(event: Event, limit_bytes: int) -> list[Event]:
     kept, dropped = _divide(event.headers, (limit_bytes - _RECORD_BYTES) // 2)
     room = limit_bytes - _RECORD_BYTES - _headers_bytes(kept)
     bodies = _cut(event.body, room) or [b""]
     holding = _cut(orjson.dumps(dropped), room) if dropped else []
-    count = len(bodies) + len(holding)
-    parts = [Event({**kept, PART_HEADER: f"{number}/{count}"}, body) for number, body in enumerate(bodies, 1)]
-    for number, body in enumerate(holding, len(bodies) + 1):
-        parts.append(Event({**kept, PART_HEADER: f"{number}/{count}", HOLDS_HEADER: "headers"}, body))
-    return parts
+    pieces = []
+    for number, body in enumerate([*bodies, *holding], 1):
+        headers = {**kept, PIECE_HEADER: str(number)}
+        if number < len(bodies) + len(holding):
+            headers[MORE_HEADER] = "true"
+        if number > len(bodies):
+            headers[HOLDS_HEADER] = "headers"
+        pieces.append(Event(headers, body))
+    return pieces
 
 
 def _divide(headers: dict[str, str], room_bytes: int) -> tuple[dict[str, str], dict[str, str]]:

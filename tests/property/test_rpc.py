@@ -15,7 +15,7 @@ from parsers.event import Event
 from parsers.flume_avro import KnownClients, read_call, read_handshake
 from parsers.flume_rpc import Call, ProtocolError
 from parsers.flume_thrift import CODECS
-from sources.rpc.oversize import HOLDS_HEADER, PART_HEADER, fit
+from sources.rpc.oversize import HOLDS_HEADER, MORE_HEADER, PIECE_HEADER, fit
 from tests.support.rpc import avro_handshake, avro_request, thrift_request
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -146,7 +146,9 @@ def test_any_protocol_of_a_client_gets_a_verdict(protocol: str) -> None:
 
 
 @given(
-    headers=st.dictionaries(st.sampled_from(["host", "type", "x", "y"]) | TEXT, st.text(max_size=4_000), max_size=6),
+    headers=st.dictionaries(
+        st.sampled_from(["host", "type", "x", "y"]) | TEXT.map("_{}".format), st.text(max_size=4_000), max_size=6
+    ),
     body=st.binary(max_size=30_000),
     limit=st.integers(2_048, 20_000),
 )
@@ -159,10 +161,12 @@ def test_parts_of_an_event_fit_and_hold_all_of_it(headers: dict[str, str], body:
     if len(parts) == 1:
         assert parts == [Event(headers, body)]
         return
-    assert [part.headers[PART_HEADER] for part in parts] == [f"{n}/{len(parts)}" for n in range(1, len(parts) + 1)]
+    added = (PIECE_HEADER, MORE_HEADER, HOLDS_HEADER)
+    assert [part.headers[PIECE_HEADER] for part in parts] == [str(number) for number in range(1, len(parts) + 1)]
+    assert [MORE_HEADER in part.headers for part in parts] == [True] * (len(parts) - 1) + [False]
     bodies = [part.body for part in parts if HOLDS_HEADER not in part.headers]
     assert b"".join(bodies) == body
     held = b"".join(part.body for part in parts if HOLDS_HEADER in part.headers)
     dropped = json.loads(held) if held else {}
-    kept = {name: value for name, value in parts[0].headers.items() if name not in (PART_HEADER, HOLDS_HEADER)}
-    assert {**kept, **dropped} == {name: value for name, value in headers.items() if name != PART_HEADER}
+    kept = {name: value for name, value in parts[0].headers.items() if name not in added}
+    assert {**kept, **dropped} == headers

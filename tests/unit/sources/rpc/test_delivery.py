@@ -12,7 +12,7 @@ from parsers.event import Event
 from sources.errors import BrokerUnavailable, TooLarge
 from sources.producer import HEADROOM_BYTES, GroupCommitProducer
 from sources.rpc.delivery import Delivery
-from sources.rpc.oversize import PART_HEADER
+from sources.rpc.oversize import MORE_HEADER, PIECE_HEADER
 from telemetry.flow import Flow
 from tests.support.ingest import CommandedConnection, turns
 
@@ -44,7 +44,8 @@ async def test_an_event_that_brokers_never_take_goes_in_parts_and_blocks_nothing
     assert records[-1].value == b"after"
     parts = records[1:-1]
     assert b"".join(part.value for part in parts) == large
-    assert [dict(part.headers)[PART_HEADER] for part in parts] == [b"1/3", b"2/3", b"3/3"]
+    assert [dict(part.headers)[PIECE_HEADER] for part in parts] == [b"1", b"2", b"3"]
+    assert [dict(part.headers).get(MORE_HEADER) for part in parts] == [b"true", b"true", None]
     assert all(part.key == b"a" and dict(part.headers)["type"] == b"t" for part in parts)
     assert flow.received == flow.sent == flow.accepted == len(records) == 5
     assert flow.rejected == {}
