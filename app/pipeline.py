@@ -20,6 +20,7 @@ from app.intake import Intake
 from sources.errors import CannotListen, SpoolUnusable
 from streaming.app import BatchApp
 from streaming.changelog import Follower
+from streaming.ending import end_worker
 from streaming.errors import BrokerUnavailable, CannotStart
 from streaming.store import Store
 from streaming.topics import TopicSpec, ensure_topics
@@ -92,7 +93,7 @@ class Pipeline(Service):
             try:
                 await self._intake.start()
             except (CannotListen, SpoolUnusable) as exc:
-                await self._give_up(exc)
+                self._give_up(exc)
                 return
         partitions = await self._ensure_topics()
         if self.should_stop:
@@ -106,7 +107,7 @@ class Pipeline(Service):
         try:
             follower = await self.windows.open(partitions[self._raw_log])
         except CannotStart as exc:
-            await self._give_up(exc)
+            self._give_up(exc)
             return
         self._waiting_for = "consumer groups"  # a check knows only the applications that are there already
         for app in self._new_apps(follower):
@@ -117,10 +118,10 @@ class Pipeline(Service):
             await self.add_runtime_dependency(app)
         self._waiting_for = None
 
-    async def _give_up(self, exc: Exception) -> None:
+    def _give_up(self, exc: Exception) -> None:
         log.error("%s", exc)
         self._waiting_for = str(exc)
-        await self.crash(exc)
+        end_worker(self)
 
     @Service.task
     async def _say_readiness(self) -> None:

@@ -47,7 +47,7 @@ def register(app: Any, services: Services) -> None:
                     }
                 )
             else:
-                self.show(_text(workers, flows, lag, found))
+                self.show(as_text(workers, flows, lag, found))
             return NOT_WELL if found else WELL
 
     status.services = services
@@ -98,9 +98,10 @@ def problems(
     return found
 
 
-def _text(
+def as_text(
     workers: Sequence[Worker], flows: Mapping[str, Sequence[Mapping[str, Any]]], lag: Lag, found: Sequence[str]
 ) -> str:
+    """All of it for people."""
     parts = []
     if workers:
         parts.append(

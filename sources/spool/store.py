@@ -165,10 +165,14 @@ class SpoolStore:
 
     def _start_over(self) -> None:
         """All is delivered, and the disk is too full even to say so: give back the room."""
-        self._db.close()
-        shutil.rmtree(self.path)
-        self._db = self._open()
-        self.first = self.next = 0
+        with contextlib.suppress(Exception):  # it flushes first, and can't
+            self._db.close()
+        try:
+            del self._db
+            shutil.rmtree(self.path)
+        finally:
+            self._db = self._open()
+            self.first = self.next = 0
         self._unremoved = False
 
     def _open(self) -> Rdict:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
 from app.brokers import Position
 from app.cluster import Worker, merged_flows
-from app.commands.status import problems
-from app.heartbeat import WorkerReport
+from app.commands.status import as_text, problems
+from app.heartbeat import Rates, WorkerReport
 from telemetry.flow import Flow
 
 GROUPS = ["sluice-monitor", "sluice-history"]
@@ -50,6 +51,21 @@ def test_a_flow_in_trouble() -> None:
     assert found(Worker(replace(REPORT, flows=[flow.snapshot()]), 1.0)) == [
         "destination history is backing off: NameNode away"
     ]
+
+
+def test_the_spool_is_shown_with_its_size_and_age() -> None:
+    http = Flow("http", "source", "running", received=1500, accepted=1400, sent=160, in_spool=1240)
+    http.reject("bad_body", 100)
+    http.last_event_at_ms = 1_795_000_000_000
+    at_ms = int(time.time() * 1000) - 61_000
+    spool = Flow("spool", "destination", in_spool=1240, in_spool_bytes=98_765, oldest_in_spool_at_ms=at_ms)
+    workers = [Worker(replace(REPORT, flows=Rates().added([http.snapshot(), spool.snapshot()], 0.0)), 1.0)]
+
+    said = as_text(workers, merged_flows(workers), {}, [])
+
+    assert "1,240 events (98,765 bytes) are in local spools for Kafka, the oldest for 61 s." in said
+    lines = {line.split()[0]: line.split() for line in said.splitlines() if line}
+    assert " ".join(lines["http"]) == "http source running 1,500 1,400 160 1,240 100 0.0 2026-11-18 11:06:40 -"
 
 
 def test_lag_is_a_problem_only_where_nobody_reads() -> None:
