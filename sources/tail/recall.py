@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from sources.partitioner import HostPartitioner
@@ -65,6 +66,7 @@ class KafkaRecall:
         self._topic = topic
         self._settles_s = settles_s
         self._consumer: Any = None
+        self._admin: Any = None
         self._asking = asyncio.Lock()
 
     async def ends(self) -> dict[int, int]:
@@ -72,9 +74,11 @@ class KafkaRecall:
         async with self._asking:
             try:
                 return await asyncio.wait_for(self._ends(), _TIMEOUT_S)
-            except (KafkaError, OSError, asyncio.TimeoutError) as error:
+            except RecallFailed:
+                raise
+            except Exception as error:  # whatever a client says: files wait for the answer, so it is asked again
                 await self._close()
-                raise RecallFailed(f"the ends of {self._topic}: {error or type(error).__name__}") from error
+                raise RecallFailed(f"the ends of {self._topic}: {str(error) or type(error).__name__}") from error
 
     async def newest(self, host: str, ids: Collection[str], since: Mapping[int, int]) -> dict[str, Reached]:
         """As Recall has it."""
@@ -99,10 +103,12 @@ class KafkaRecall:
                 looked_again = True
                 await asyncio.sleep(self._settles_s)
                 ends = await self.ends()
-        except (KafkaError, OSError, asyncio.TimeoutError) as error:
-            raise RecallFailed(f"reading {self._topic}: {error or type(error).__name__}") from error
+        except RecallFailed:
+            raise
+        except Exception as error:
+            raise RecallFailed(f"reading {self._topic}: {str(error) or type(error).__name__}") from error
         finally:
-            await _stop(consumer)
+            await _stop(consumer.stop())
 
     async def close(self) -> None:
         """As Recall has it."""
@@ -112,17 +118,20 @@ class KafkaRecall:
     async def _ends(self) -> dict[int, int]:
         if self._consumer is None:
             consumer = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False)
+            admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
             try:
                 await consumer.start()
+                await admin.start()
             except BaseException:
-                await _stop(consumer)
+                await _stop(consumer.stop())
+                await _stop(admin.close())
                 raise
-            self._consumer = consumer
+            self._consumer, self._admin = consumer, admin
         # Asked for all topics: asking for one by name would create it on brokers that create topics by themselves.
-        topics = await self._consumer.topics()
-        if self._topic not in topics:
+        topics = {topic["topic"]: topic["partitions"] for topic in await self._admin.describe_topics()}
+        partitions = [TopicPartition(self._topic, each["partition"]) for each in topics.get(self._topic, ())]
+        if not partitions:
             raise RecallFailed(f"topic {self._topic} does not exist yet")
-        partitions = [TopicPartition(self._topic, p) for p in self._consumer.partitions_for_topic(self._topic) or ()]
         return {tp.partition: end for tp, end in (await self._consumer.end_offsets(partitions)).items()}
 
     async def _read_to(
@@ -134,8 +143,14 @@ class KafkaRecall:
     ) -> bool:
         """Read up to the ends; whether anything was found."""
         found = False
+        clock = asyncio.get_running_loop().time
+        give_up_at_s = clock() + _TIMEOUT_S
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             fetched = await asyncio.wait_for(consumer.getmany(timeout_ms=500), _TIMEOUT_S)
+            if fetched:
+                give_up_at_s = clock() + _TIMEOUT_S
+            elif clock() > give_up_at_s:
+                raise RecallFailed(f"nothing of {self._topic} came for {_TIMEOUT_S:g} s")
             for records in fetched.values():
                 for record in records:
                     for name, value in record.headers:
@@ -149,7 +164,8 @@ class KafkaRecall:
     async def _close(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await _stop(consumer)
+            await _stop(consumer.stop())
+            await _stop(self._admin.close())
 
 
 def _parse(value: bytes | None) -> tuple[str, Reached] | None:
@@ -161,6 +177,6 @@ def _parse(value: bytes | None) -> tuple[str, Reached] | None:
         return None
 
 
-async def _stop(consumer: Any) -> None:
-    with contextlib.suppress(asyncio.TimeoutError, KafkaError, OSError):
-        await asyncio.wait_for(consumer.stop(), 2.0)
+async def _stop(end: Awaitable[None]) -> None:
+    with contextlib.suppress(asyncio.TimeoutError, KafkaError, OSError, RuntimeError):
+        await asyncio.wait_for(end, 2.0)

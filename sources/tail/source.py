@@ -211,13 +211,14 @@ class Tail:
     async def _keep_saved(self) -> None:
         while True:
             await asyncio.sleep(SAVE_S)
-            if self._dirty:
-                await self._save()
-                if self._may_send:
-                    try:
-                        await self._delivery.refresh()
-                    except RecallFailed as error:
-                        self.flow.error(str(error))
+            if not self._dirty:
+                continue
+            if self._may_send:
+                try:
+                    await self._delivery.refresh()
+                except RecallFailed as error:
+                    self.flow.error(str(error))
+            await self._save()
 
     async def _save(self, *, clean: bool = False) -> None:
         """Save the positions as they are now; an error is noted, and the next second tries again."""
