@@ -4,9 +4,12 @@ import logging
 
 import pytest
 
-from app.sources import Sources
+from app.sources import Sources, new_sources
+from config.routes import load
+from config.settings import Settings
 from sources.errors import CannotListen
 from telemetry.flow import Flow
+from tests.support.publish import CommandedKafka
 
 
 class Told:
@@ -58,3 +61,36 @@ async def test_a_source_that_does_not_stop_well_is_told_and_holds_up_nobody(capl
     assert [record.getMessage() for record in caplog.records] == [
         "A source did not stop well: source=a RuntimeError('torn')"
     ]
+
+
+def test_each_source_has_its_level_and_a_file_needs_none(tmp_path):
+    file = tmp_path / "routes.toml"
+    file.write_text(
+        """
+[[source]]
+name = "told"
+kind = "thrift"
+listen = ["tcp://127.0.0.1:4141"]
+reliability = "best-effort"
+[[source]]
+name = "default"
+kind = "avro"
+listen = ["tcp://127.0.0.1:4142"]
+[[source]]
+name = "file"
+kind = "tail"
+paths = ["/var/log/x.log"]
+""",
+        encoding="utf-8",
+    )
+    configs = load(file, check_pattern=lambda pattern, tomcat: None).sources
+    asked = {}
+
+    def publish_at(level, flow):
+        asked[flow.name] = level
+        return CommandedKafka()
+
+    sources = new_sources(configs, Settings(reliability="store-on-failure", data_dir=tmp_path), publish_at)
+
+    assert asked == {"told": "best-effort", "default": "store-on-failure", "file": "end-to-end"}
+    assert [(source.flow.name, source.flow.kind) for source in sources] == [(name, "source") for name in asked]

@@ -94,6 +94,37 @@ async def test_records_carry_everything(up: Given) -> None:
     assert (keyless.key, keyless.value, keyless.headers) == (None, b"", [("type", b"x")])
 
 
+async def test_records_may_be_said_to_have_arrived_earlier(up: Given) -> None:
+    await up.producer.send([event()], 1_600_000_000_000)
+    (record,) = up.brokers.records
+    assert record.timestamp_ms == 1_600_000_000_000
+
+
+async def test_what_will_never_be_taken_is_told_while_there_is_no_broker(given: Given) -> None:
+    """First by Kafka's default, then by what these brokers told last; `send` and `check` agree on every event."""
+    large = [event(), event(b"x" * 1_050_000, host="a")]
+    for ask in (given.producer.send, given.producer.check):
+        with pytest.raises(TooLarge, match="event 2 is"):
+            await ask(large)
+    with pytest.raises(BrokerUnavailable):
+        await given.producer.send(large[:1])
+    many = [event(b"x" * 500) for _ in range(5_000)]
+    with pytest.raises(TooLarge, match="bytes of memory"):
+        await given.producer.check(many)
+    await given.producer.start()
+    await given.ready()
+    limit = given.brokers.max_message_bytes - HEADROOM_BYTES
+    verdicts: dict[str, set[int]] = {"send": set(), "check": set()}
+    for n_bytes in range(limit - 200, limit + 1):
+        for name, ask in (("send", given.producer.send), ("check", given.producer.check)):
+            try:
+                await ask([event(b"x" * n_bytes, host="web-1", type="x")])
+            except TooLarge:
+                verdicts[name].add(n_bytes)
+    assert verdicts["send"] == verdicts["check"]
+    assert 0 < len(verdicts["send"]) < 200
+
+
 async def test_an_empty_host_is_no_host(up: Given) -> None:
     await up.producer.send([event(host="")])
     (record,) = up.brokers.records
