@@ -175,8 +175,8 @@ class TailedLog(RuleBasedStateMachine):
 
 TestTailedLog = TailedLog.TestCase
 TestTailedLog.settings = settings(
-    max_examples=12,
-    stateful_step_count=15,
+    max_examples=8,
+    stateful_step_count=12,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     print_blob=True,
