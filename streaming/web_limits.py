@@ -25,7 +25,7 @@ SAY_AGAIN_S = 60.0
 class WebLimits:
     """Bounds of one worker's web server. Beyond them clients are cut off, those first who have done least."""
 
-    max_connections: int = 16_384  # an idle one takes some 12 KB of memory
+    max_connections: int = 16_384  # an idle one takes some 6 KB of memory
     keepalive_timeout_s: float = 75.0  # idle: longer than the 60 s of usual proxies, so that it is they who close
     head_timeout_s: float = 20.0  # from the first byte of a request's head to its last
     head_bytes: int = 65_536

@@ -190,7 +190,9 @@ def test_thousands_of_connections_that_do_little(target: Target, pytestconfig: p
         memory_bytes = in_all * 40_000 + 50 * MEBIBYTE
         done = [Attack(kind, target.ports["http"], connections) for kind, connections in attacks.items()]
         attacked(target, done, in_all, memory_bytes)
-        assert [attack.report for attack in done] == [{"held": connections} for connections in attacks.values()]
+        for attack in done:  # on a slow machine the first have been closed before the last have come
+            assert attack.opened == {"connected": attacks[attack.kind]}
+            assert sum(attack.report.values()) == attacks[attack.kind]
 
 
 @pytest.mark.parametrize(
