@@ -53,7 +53,7 @@ def test_nothing_leaks_under_load_with_a_kill_a_minute(
     print(f"{sampler.path}:\n{summary(sampler.samples, STEADY)}")
     found = leaks(sampler.samples, STEADY, TOLERANCES if long else OF_A_SHORT_RUN, young_s=run_s / 10)
     assert not found, "\n".join(found)
-    the_harness_looked(sampler, run_s)
+    the_harness_looked(sampler)
     for each in bed.workers:
         bed.stop(each)
 
@@ -77,7 +77,7 @@ def looks_at(who: str, sampler: Sampler) -> list[Sample]:
     return [each for each in list(sampler.samples) if each.who == who]
 
 
-def the_harness_looked(sampler: Sampler, run_s: float) -> None:
+def the_harness_looked(sampler: Sampler) -> None:
     """It saw every worker and several lives, and what it says of them is believable; a leak in it would be found."""
     steady = looks_at(STEADY, sampler)
     assert {each.who for each in sampler.samples} == {STEADY, "worker-1", "worker-2", "history"}
@@ -92,7 +92,7 @@ def the_harness_looked(sampler: Sampler, run_s: float) -> None:
     assert max(each.values["commit_records"] for each in looks_at("history", sampler)) > 0
     for name in (*OF_PROCESSES, *OF_DISKS):
         leaking = [
-            replace(each, values={**each.values, name: each.values[name] + int(each.at_s / run_s * (1 << 30))})
-            for each in steady
+            replace(each, values={**each.values, name: each.values[name] + number * (64 << 20)})
+            for number, each in enumerate(steady)
         ]
         assert [problem for problem in leaks(leaking, STEADY) if problem.startswith(f"{STEADY}: {name} grows")]

@@ -106,12 +106,13 @@ class Sampler:
         self.samples: list[Sample] = []
         self._bed = bed
         self._every_s = every_s
-        self._began = time.monotonic()
+        self._began = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Sampler:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._began = time.monotonic()
         self._thread.start()
         return self
 
