@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from agents.history import HistoryHandler, OffsetsAhead
-from sinks.history.errors import HistoryGap, StorageFull
+from sinks.history.errors import HistoryGap, StorageFull, StorageUnavailable
 from sinks.history.memory import Fault, MemoryStorage
 from telemetry.flow import Flow
 from tests.support.history import TOPIC, FakeRecord, assert_exactly, records, rows, writer
@@ -161,3 +161,48 @@ async def test_the_open_roll_is_told(tmp_path: Path) -> None:
     assert handled.handler.open_roll is None
     assert handled.handler.committed_offset == 12
     assert abs(int(handled.handler.committed_at_ms or 0) - time.time() * 1000) < 60_000
+
+
+async def test_gigantic_records_while_hdfs_is_away_pile_up_nowhere(tmp_path: Path) -> None:
+    """Each attempt reads until a roll is due, fails, and drops what it has: memory and local disk stay bounded."""
+    handled = Handled(tmp_path, memory_bytes=1 << 20, roll_bytes=3 << 20)
+    large = [record._replace(value=b"%d " % record.offset * 400_000) for record in records(0, 12)]
+    away = True
+
+    def fail(number: int) -> None:
+        if away:
+            handled.storage.fail("write", Fault.REFUSED)
+
+    handled.storage.before_call = fail
+    rolled_at = []
+    for _ in range(5):
+        try:
+            assert await handled.handler.open() == 0
+            for first in range(0, 12, 2):
+                await handled.handler.handle([FakeBatch(large[first : first + 2], first, first + 2)])
+                roll = handled.handler.open_roll
+                assert roll is not None
+                assert roll.bytes < 5 << 20
+                assert bytes_below(tmp_path) < 5 << 20
+        except StorageUnavailable:
+            rolled_at.append(handled.flow.received)
+            await handled.handler.abandon()
+        assert handled.handler.open_roll is None
+        assert bytes_below(tmp_path) == 0
+    assert len(rolled_at) == 5
+    assert not handled.storage.files
+    assert (handled.flow.received, handled.flow.sent) == (0, 0)
+    away = False
+    handled.storage.fail("write", Fault.ANSWER_LOST)
+    await handled.handler.open()
+    with pytest.raises(StorageUnavailable):
+        await handled.handler.handle([FakeBatch(large, 0, 12)])
+    await handled.handler.abandon()
+    await handled.handler.open()
+    await handled.handler.handle([FakeBatch(large, 0, 12)])
+    assert await handled.handler.close() == 12
+    assert [row["offset"] for row in rows(handled.storage)] == list(range(12))
+
+
+def bytes_below(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
