@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
@@ -81,19 +82,26 @@ async def catch_up(consumer: AIOKafkaConsumer, topic: str, store: PartitionStore
 
     To be called after the partition's former writer was fenced: the end is then final. The log may end in transaction
     markers, so the position decides, not the last record. Raises BrokerUnavailable, StoreUnwritable; the store is then
-    behind, not wrong, and the call can be repeated.
+    behind, not wrong, and the call can be repeated. A broker from which nothing comes for CALL_TIMEOUT_S is away.
     """
     tp = TopicPartition(topic, store.partition)
-    count = 0
+    count, progress_at = 0, time.monotonic()
     try:
         consumer.assign([tp])
         beginning, end = await bounds(consumer, tp)
         start = _start_offset(store, beginning, end)
         consumer.seek(tp, start)
         while start < end:
-            fetched = await consumer.getmany(tp, timeout_ms=200, max_records=MAX_RECORDS)
+            fetch = consumer.getmany(tp, timeout_ms=200, max_records=MAX_RECORDS)
+            fetched = await asyncio.wait_for(fetch, CALL_TIMEOUT_S)
             records = fetched.get(tp, [])
-            start = await consumer.position(tp)
+            reached = await asyncio.wait_for(consumer.position(tp), CALL_TIMEOUT_S)
+            if reached != start:
+                start, progress_at = reached, time.monotonic()
+            elif time.monotonic() - progress_at > CALL_TIMEOUT_S:
+                raise BrokerUnavailable(
+                    f"changelog {topic}[{store.partition}] does not go on at {start}, ends at {end}"
+                )
             if records:
                 await asyncio.to_thread(apply_records, store, records, start)
                 count += len(records)
@@ -180,7 +188,8 @@ class Follower(Service):
         if not consumer.assignment():
             await self.sleep(0.2)
             return
-        fetched = await consumer.getmany(timeout_ms=200, max_records=MAX_RECORDS)
+        fetch = consumer.getmany(timeout_ms=200, max_records=MAX_RECORDS)
+        fetched = await asyncio.wait_for(fetch, CALL_TIMEOUT_S)
         async with self._applying:
             for tp, records in fetched.items():
                 if tp.partition in self._following and not self._changed:
