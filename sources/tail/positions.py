@@ -39,6 +39,7 @@ class Entry:
     position: int
     number: int = 0  # pieces sent of the record in which the position lies
     fingerprint: Fingerprint = UNKNOWN
+    after: str = ""  # the id of what was at the path before, and is to be read first
 
     def as_json(self) -> dict[str, Any]:
         """For the position file."""
@@ -50,6 +51,7 @@ class Entry:
             "position": self.position,
             "number": self.number,
             "fingerprint": [list(digest) for digest in self.fingerprint],
+            "after": self.after,
         }
 
 

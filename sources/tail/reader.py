@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from config.wording import printable
 from parsers.event import Event
 from sources.base import with_headers
 from sources.tail.identity import BEFORE_BYTES, PREFIX_BYTES, Digest, Fingerprint, digest, read_at
@@ -100,24 +101,25 @@ class Reader:
             prefix = digest(read_at(fd, 0, PREFIX_BYTES))
         after = place._replace(position=end, number=number, fingerprint=Fingerprint(prefix, digest(behind)))
         ends = [(piece.end, piece.number if piece.more else 0) for piece in pieces]
-        events = [Event(self._headers_of(place, piece), piece.body) for piece in pieces]
+        path = shown(place.path)
+        events = [Event(self._headers_of(place.id, path, piece), piece.body) for piece in pieces]
         batch = Batch(events, ends, sum(len(piece.body) for piece in pieces), after)
         return Reading(batch, size=read_to, at_end=at_end, waiting=waiting)
 
-    def _headers_of(self, place: Place, piece: Piece) -> dict[str, str]:
-        own = {FILE: shown(place.path), OFFSET: str(piece.start)}
+    def _headers_of(self, id: str, path: str, piece: Piece) -> dict[str, str]:
+        own = {FILE: path, OFFSET: str(piece.start)}
         if piece.number:
             own[PIECE] = str(piece.number)
             if piece.more:
                 own[MORE] = "true"
         headers = with_headers(own, self._headers, self._override)
-        headers[ORIGIN] = f"{place.id}/{piece.end}" + (f"/{piece.number}" if piece.more else "")
+        headers[ORIGIN] = f"{id}/{piece.end}" + (f"/{piece.number}" if piece.more else "")
         return headers
 
 
 def shown(path: str) -> str:
-    """A path as text: what is not UTF-8 in it, replaced."""
-    return path if path.isascii() else path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """A path as text: what is not UTF-8 in it is replaced, and what a terminal would obey is written out."""
+    return printable(path.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
 
 
 def beginning(id: str, path: str, fd: int) -> Place:

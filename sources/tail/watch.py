@@ -25,6 +25,7 @@ T = TypeVar("T")
 COPY_SETTLES_S = 3.0
 # A deleted file takes its room on the disk as long as it is open.
 DELETED_S = 60.0
+TOLD_FILES = 100  # each is told in the log when it is found, unless there are thousands
 
 
 @dataclass(eq=False, slots=True)
@@ -70,7 +71,8 @@ class TailedFile:
     def entry(self) -> Entry:
         """For the position file."""
         place = self.place
-        return Entry(place.id, place.path, *self.inode, place.position, place.number, place.fingerprint)
+        after = self.predecessor.place.id if self.predecessor is not None else ""
+        return Entry(place.id, place.path, *self.inode, place.position, place.number, place.fingerprint, after)
 
 
 class Watch:
@@ -95,6 +97,7 @@ class Watch:
         self._complain = complain
         self._clock = clock
         self._scans = 0
+        self._left: dict[str, TailedFile] = {}  # who was at a path when it was saved, and is elsewhere now
         self._held: dict[Inode, tuple[int, float]] = {}  # possible copies: size, and since when it has it
         self._changing = asyncio.Lock()  # one at a time says what a file is
 
@@ -116,7 +119,13 @@ class Watch:
                     and await self._resume(entry, beside[directory], copies=True)
                 )
                 if not found:
-                    log.warning("A file is gone that was read before path=%s bytes=%d", entry.path, entry.position)
+                    log.warning(
+                        "A file is gone that was read before path=%s bytes=%d", shown(entry.path), entry.position
+                    )
+        found_ids = {file.place.id: file for file in self.files.values()}
+        for entry in entries:
+            if entry.id in found_ids and entry.after in found_ids:
+                found_ids[entry.id].predecessor = found_ids[entry.after]
 
     async def _resume(self, entry: Entry, candidates: Iterable[Seen], *, copies: bool) -> bool:
         """Take the first candidate that is the file of the entry; with `copies`, that has its content."""
@@ -134,6 +143,8 @@ class Watch:
             file = self._add(TailedFile(seen.inode, place, seen.size, self._clock(), self._scans, fd))
             file.head = await _blocking(read_at, fd, 0, PREFIX_BYTES)
             file.saved = True
+            if seen.path != entry.path:
+                self._left[entry.path] = file
             return True
         return False
 
@@ -149,7 +160,8 @@ class Watch:
             known = self.files.get(seen.inode)
             if seen.inode not in matched or (known is not None and known.place.path == seen.path):
                 matched[seen.inode] = seen
-        at_path = {file.place.path: file for file in self.files.values() if file.rotated_at_s is None}
+        at_path = self._left | {file.place.path: file for file in self.files.values() if file.rotated_at_s is None}
+        self._left = {}
         for inode, seen in matched.items():
             file = self.files.get(inode)
             if file is None:
@@ -184,7 +196,7 @@ class Watch:
                 self._grew(file, os.fstat(fd).st_size)
             return
         inode, path, size = file.inode, file.place.path, os.fstat(fd).st_size
-        log.info("A file was truncated or replaced path=%s was=%d is=%d", path, file.size, size)
+        log.info("A file was truncated or replaced path=%s was=%d is=%d", shown(path), file.size, size)
         copy = await self._find_copy(file)
         self.files.pop(inode)
         self.handles.forget(file)
@@ -196,7 +208,7 @@ class Watch:
         if copy is None:
             lost = file.size - file.place.position
             if lost > 0 and not file.busy:
-                log.warning("Truncated before it was read to its end path=%s bytes=%d", path, lost)
+                log.warning("Truncated before it was read to its end path=%s bytes=%d", shown(path), lost)
             file.gone = True
             return
         seen, copy_fd = copy
@@ -278,7 +290,8 @@ class Watch:
             place = place._replace(fingerprint=await _blocking(fingerprint, fd, place.position))
         file = self._add(TailedFile(seen.inode, place, seen.size, self._clock(), self._scans, fd, head))
         file.predecessor = predecessor
-        log.info("Watching path=%s from=%d size=%d", shown(seen.path), place.position, seen.size)
+        level = logging.INFO if len(self.files) <= TOLD_FILES else logging.DEBUG
+        log.log(level, "Watching path=%s from=%d size=%d", shown(seen.path), place.position, seen.size)
 
     def _may_be_copy(self, seen: Seen, head: bytes) -> bool:
         directory = os.path.dirname(seen.path)

@@ -138,7 +138,7 @@ async def test_a_rename_while_it_is_down(tmp_path, logs, name):
     writer.rename(logs / name)
     writer.write(lines(4))
     async with running(tmp_path, topic, config):
-        await has_all(topic, 1, 2, 3, 4)
+        await has(topic, *of(1, 2, 3, 4))
     writer.close()
 
 
@@ -378,3 +378,11 @@ async def test_damaged_positions_stop_the_start(tmp_path, logs):
     (tmp_path / "tail" / "logs.json").write_text('{"version": 1')
     with pytest.raises(CannotTail, match="is damaged"):
         await new_tail(tmp_path, Topic(), tail_config(logs / "*.log")).start()
+
+
+async def test_a_hostile_name(tmp_path, logs):
+    (logs / os.fsdecode(b"\x1b[2J\xff<b>\n.log")).write_bytes(lines(1))
+    topic = Topic()
+    async with running(tmp_path, topic, tail_config(logs / "*.log")):
+        await has(topic, *of(1))
+    assert topic.events[0].headers["file"] == f"{logs}/\\x1b[2J\ufffd<b>\\n.log"
