@@ -1,4 +1,4 @@
-"""A Flume agent that sends the same lines through every sink of ours: Thrift and Avro, each in two ways."""
+"""A Flume agent that sends the same lines through every way that its sinks have: Thrift and Avro."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ BATCH_EVENTS = 100
 LOGGER = "org.eclipse.jetty.server.Server"
 
 
+_TLS = Path(__file__).parents[1] / "data" / "tls"
+CERTIFICATE = {"cert": str(_TLS / "server.pem"), "key": str(_TLS / "server-key.pem")}
+
+
 class Way(NamedTuple):
     """One way into Sluice: what the sink and what the `[[source]]` table are told besides the address."""
 
@@ -28,6 +32,7 @@ WAYS = {
     "thrift-binary": Way("thrift", {"protocol": "binary"}, {"protocol": "binary"}),
     "avro-plain": Way("avro", {}, {}),
     "avro-deflate": Way("avro", {"compression-type": "deflate"}, {"compression": "deflate"}),
+    "avro-tls": Way("avro", {"ssl": "true", "trust-all-certs": "true"}, CERTIFICATE),
 }
 APPENDER = "log4j"
 
@@ -39,7 +44,8 @@ def routes(ports: Mapping[str, int]) -> str:
         way = WAYS.get(name, Way("avro", {}, {}))
         told = {"name": name, "kind": way.kind, **way.source}
         lines = "".join(f'{key} = "{value}"\n' for key, value in told.items())
-        where = f'listen = ["tcp://{LOCALHOST}:{port}"]\nheaders = {{ via = "{name}", host = "flume" }}\n'
+        scheme = "tls" if "cert" in way.source else "tcp"
+        where = f'listen = ["{scheme}://{LOCALHOST}:{port}"]\nheaders = {{ via = "{name}", host = "flume" }}\n'
         tables.append(f"[[source]]\n{lines}{where}")
     return "\n".join(tables)
 
