@@ -211,7 +211,7 @@ def test_thousands_of_connections_that_do_little(target: Target, pytestconfig: p
             },
             250 * MEBIBYTE,
         ),
-        ({"stalled_bodies": 25}, 400 * MEBIBYTE),
+        ({"stalled_bodies": 25}, 512 * MEBIBYTE),
     ],
     ids=["of all kinds", "large bodies"],
 )
