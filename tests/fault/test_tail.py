@@ -1,4 +1,4 @@
-"""Tomcat's files are rotated while the worker that tails them is killed: each line once, in raw-log and in history."""
+"""Tomcat's files are rotated while the worker that tails them is killed: each line once, in raw-log and in HDFS."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.hdfs import LiveHdfs
 from tests.support.kafka import LiveKafka
 from tests.support.load import access_line
-from tests.support.oracle import Oracle, local_records
+from tests.support.oracle import Oracle, hdfs_records
 from tests.support.polling import wait_until
 from tests.support.rotation import Writer
 from tests.support.worker import Worker, Workers
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.hdfs, pytest.mark.slow]
 
 ROUTES = """
 [access_log]
@@ -128,23 +129,23 @@ class Tomcat(threading.Thread):
 
 
 def test_each_line_once_though_workers_are_killed(
-    fresh_kafka: LiveKafka, worker: Workers, tmp_path: Path, fault_schedule: Iterator[random.Random]
+    fresh_kafka: LiveKafka, hdfs: LiveHdfs, worker: Workers, tmp_path: Path, fault_schedule: Iterator[random.Random]
 ) -> None:
     for number, rng in enumerate(fault_schedule):
         fresh_kafka.delete_topics(*fresh_kafka.topics())
         directory = tmp_path / str(number)
         (directory / "logs").mkdir(parents=True)
         (directory / "routes.toml").write_text(ROUTES.format(logs=directory / "logs"))
-        _play(fresh_kafka, worker, directory, rng)
+        _play(fresh_kafka, hdfs, worker, directory, rng)
 
 
-def _play(kafka: LiveKafka, worker: Workers, directory: Path, rng: random.Random) -> None:
-    root = directory / "history"
+def _play(kafka: LiveKafka, hdfs: LiveHdfs, worker: Workers, directory: Path, rng: random.Random) -> None:
+    root = hdfs.new_path()
     started = worker(
         broker=kafka.url,
         roles="ingest,history",
         settings={
-            "SLUICE_HISTORY": f"file://{root}",
+            "SLUICE_HISTORY": hdfs.history_url(root),
             "SLUICE_HISTORY_ROLL_INTERVAL_S": 2,
             "SLUICE_ROUTES": directory / "routes.toml",
         },
@@ -177,7 +178,7 @@ def _play(kafka: LiveKafka, worker: Workers, directory: Path, rng: random.Random
             assert found == ids, "copytruncate changed the order"
     wait_until(lambda: kafka.lag("sluice-history", "raw-log") == 0, 60, "the history", retry_on=Exception)
     started.stop()
-    Oracle(kafka).history_has_each_record_once(local_records(root))
+    Oracle(kafka).history_has_each_record_once(hdfs_records(hdfs, root))
 
 
 def _id(body: bytes) -> str:
