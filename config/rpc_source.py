@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 from config.listen import ListenAddress, read_listen
 from config.source import COMMON_KEYS, SourceCommon, read_common
+from config.tls_files import TLS_KEYS, read_tls_files
 from config.toml_table import Table
 from config.wording import quoted
 
@@ -22,8 +23,7 @@ Word = TypeVar("Word", bound=str)
 _KINDS: tuple[RpcKind, ...] = ("thrift", "avro")
 _PROTOCOLS: tuple[ThriftProtocol, ...] = ("compact", "binary")
 _COMPRESSIONS: tuple[Compression, ...] = ("none", "deflate")
-_TLS_KEYS = ("cert", "key", "client_ca")
-_KEYS = ("listen", *_TLS_KEYS, "max_request_bytes", "max_connections", "idle_timeout_s")
+_KEYS = ("listen", *TLS_KEYS, "max_request_bytes", "max_connections", "idle_timeout_s")
 _OWN_KEYS = {"thrift": ("protocol",), "avro": ("compression",)}
 _MAX_REQUEST_BYTES = 16 * 1024 * 1024  # as much as an HTTP request may have by default
 _MAX_CONNECTIONS = 1_000
@@ -64,9 +64,7 @@ def read_rpc_source(table: Table) -> RpcSource | None:
     max_request_bytes = _whole(table, "max_request_bytes", 65_536, 1 << 30, _MAX_REQUEST_BYTES)
     max_connections = _whole(table, "max_connections", 1, 100_000, _MAX_CONNECTIONS)
     idle_timeout_s = _whole(table, "idle_timeout_s", 1, 604_800, 0)
-    cert, key, client_ca = (_file(table, name) for name in _TLS_KEYS)
-    if listen is not None:
-        _check_tls(table, listen)
+    cert, key, client_ca = read_tls_files(table, listen)
     if common is None or listen is None or protocol is None or compression is None:
         return None
     if max_request_bytes is None or max_connections is None:
@@ -84,20 +82,6 @@ def read_rpc_source(table: Table) -> RpcSource | None:
         max_connections,
         idle_timeout_s or None,
     )
-
-
-def _check_tls(table: Table, listen: tuple[ListenAddress, ...]) -> None:
-    if any(address.transport == "tls" for address in listen):
-        table.has("cert", "key")
-        return
-    for name in _TLS_KEYS:
-        if name in table.values:
-            table.wrong("has no use: no address in `listen` starts with tls://", name)
-
-
-def _file(table: Table, key: str) -> Path | None:
-    text = table.text(key)
-    return None if text is None else Path(text)
 
 
 def _choice(table: Table, key: str, words: Collection[Word]) -> Word | None:

@@ -11,15 +11,15 @@ from typing import Final
 
 from config.listen import ListenAddress, read_listen
 from config.source import COMMON_KEYS, SourceCommon, read_common
+from config.tls_files import TLS_KEYS, read_tls_files
 from config.toml_table import Table
 from config.wording import did_you_mean, listed, quoted
 
 _KEYS: Final = (
     *COMMON_KEYS,
-    *("listen", "cert", "key", "client_ca", "keep", "timezone"),
+    *("listen", *TLS_KEYS, "keep", "timezone"),
     *("max_message_bytes", "max_connections", "idle_timeout_s", "udp_queue_bytes"),
 )
-_TLS_KEYS: Final = ("cert", "key", "client_ca")
 _KEEP: Final = ("none", "all", "priority", "version", "timestamp", "hostname")
 _OFFSET: Final = re.compile(r"([+-])([01][0-9]):([0-5][0-9])")
 
@@ -50,9 +50,7 @@ def read_syslog_source(table: Table) -> SyslogSource | None:
     table.allow(_KEYS)
     common = read_common(table)
     listen = read_listen(table)
-    cert, key, client_ca = (_file(table, name) for name in _TLS_KEYS)
-    if listen is not None:
-        _check_tls(table, listen)
+    cert, key, client_ca = read_tls_files(table, listen)
     keep = _keep(table)
     zone = _zone(table)
     max_message_bytes = _count(table, "max_message_bytes", 65_536, 480, 16_777_216)
@@ -74,20 +72,6 @@ def read_syslog_source(table: Table) -> SyslogSource | None:
         idle_timeout_s or None,
         udp_queue_bytes,
     )
-
-
-def _check_tls(table: Table, listen: tuple[ListenAddress, ...]) -> None:
-    if any(address.transport == "tls" for address in listen):
-        table.has("cert", "key")
-        return
-    for name in _TLS_KEYS:
-        if name in table.values:
-            table.wrong("has no use: no address in `listen` starts with tls://", name)
-
-
-def _file(table: Table, key: str) -> Path | None:
-    text = table.text(key)
-    return None if text is None else Path(text)
 
 
 def _keep(table: Table) -> frozenset[str]:

@@ -13,11 +13,11 @@ from config.listen import ListenAddress
 from config.rpc_source import RpcSource
 from parsers.flume_rpc import ProtocolError
 from sources.base import Publish
+from sources.certificates import server_context
 from sources.listener import Connection, Listener, ListenLimits
 from sources.once import Troubles
 from sources.rpc.delivery import Delivery
 from sources.rpc.memory import RequestMemory
-from sources.syslog.certificates import server_context
 from telemetry.flow import Flow
 
 T = TypeVar("T")

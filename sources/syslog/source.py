@@ -15,10 +15,10 @@ from parsers.event import Event
 from parsers.syslog import INCOMPLETE, INVALID, STATUS, SyslogParser
 from parsers.syslog_frames import Frame, Framer, trimmed
 from sources.base import Publish
+from sources.certificates import server_context
 from sources.client import READ_AHEAD_BYTES, ClientTrouble, Connection
 from sources.listener import Listener, ListenLimits
 from sources.once import Troubles
-from sources.syslog.certificates import server_context
 from sources.syslog.delivery import Delivery
 from sources.syslog.udp import Datagram, UdpListener
 from telemetry.flow import Flow

@@ -1,4 +1,4 @@
-"""The TLS side of a listener, from the files that the routes file names."""
+"""The TLS side of listeners, from the files that the routes file names."""
 
 from __future__ import annotations
 
