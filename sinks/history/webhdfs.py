@@ -69,7 +69,8 @@ class WebHdfsStorage:
     ) -> None:
         if "#LATEST" in root:
             raise ValueError(f"the history's path {root!r} contains #LATEST, which the client would replace")
-        self._name_nodes = name_nodes
+        # Each once: with one of them twice the client would look for ever for one that it has not tried.
+        self._name_nodes = list(dict.fromkeys(url.rstrip("/") for url in name_nodes))
         self._root = root.rstrip("/")
         self._user = user or os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
         self._timeout_s = timeout_s

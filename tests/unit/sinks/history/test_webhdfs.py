@@ -86,6 +86,14 @@ def test_no_name_node_that_answers_is_unavailable(serve: Serve, closed_port: str
     storage.close()
 
 
+def test_a_name_node_that_is_named_twice_is_asked_once(closed_port: str) -> None:
+    """The client would go round and round for ever, holding its lock."""
+    storage = _storage(closed_port, closed_port, f"{closed_port}/")
+    with pytest.raises(StorageUnavailable):
+        storage.exists("a")
+    storage.close()
+
+
 def test_a_name_node_that_does_not_answer_is_unavailable() -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
