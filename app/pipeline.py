@@ -119,9 +119,8 @@ class Pipeline(Service):
         self._waiting_for = None
 
     def _give_up(self, exc: Exception) -> None:
-        log.error("%s", exc)
         self._waiting_for = str(exc)
-        end_worker(self)
+        end_worker(self, exc)
 
     @Service.task
     async def _say_readiness(self) -> None:

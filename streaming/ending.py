@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from mode import Service
 
+from streaming.errors import CannotStart
 
-def end_worker(service: Service) -> None:
+
+def end_worker(service: Service, why: Exception) -> None:
     """Stop the worker that `service` runs in, with exit status 1; its services are stopped in their order.
 
-    What went wrong is to be logged before: mode's own way prints the stack of it twice.
+    `why` is the last line that is said (`streaming.worker`); mode's own way prints its stack twice.
     """
     root = service.beacon.root
     top = root.data if root is not None and isinstance(root.data, Service) else service
-    top._crash(SystemExit(1))
+    top._crash(CannotStart(str(why)))
