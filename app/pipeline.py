@@ -188,6 +188,10 @@ class Pipeline(Service):
         worst: dict[str, State] = {"failed": "failed", "backing off": "backing off", "opening": "recovering"}
         return next((told for state, told in worst.items() if state in states), "running")
 
+    def held(self) -> list[str]:
+        """Partitions that have a lane here, by name."""
+        return [f"{group} {self._raw_log}[{number}]" for group, held in self.partitions().items() for number in held]
+
     def partitions(self) -> dict[str, list[int]]:
         """Partitions of raw-log that this worker has, by group."""
         return {app.conf.id: [p for lanes in app.lane_groups for p in lanes.owned()] for app in self.apps}

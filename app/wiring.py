@@ -170,6 +170,7 @@ def build(settings: Settings, routes: Routes) -> WebApp:
     for command in COMMANDS:
         command.register(app, services)
     app.services.append(pipeline)
+    app.unfinished = pipeline.held
     return app
 
 

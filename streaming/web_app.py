@@ -6,7 +6,7 @@ up, and says what is missing, while there is no broker.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -42,6 +42,7 @@ class WebApp(faust.App):
 
     def __init__(self, app_id: str, *, broker: Sequence[str], **options: Any) -> None:
         self.services: list[ServiceT] = []
+        self.unfinished: Callable[[], Sequence[str]] = tuple  # partitions that a stop has not handed over yet
         self.web_notes: dict[str, Any] = {}  # the web's connections: see streaming.web.Web
         super().__init__(
             app_id,

@@ -11,6 +11,7 @@ from typing import Any
 import faust
 
 from streaming.errors import CannotStart
+from streaming.stop_deadline import StopDeadline
 
 OUR_PACKAGES = ("app", "agents", "tables", "config", "streaming", "parsers", "sources", "sinks", "telemetry")
 NOISY_PACKAGES = ("faust", "mode", "aiokafka", "asyncio", "hdfs", "urllib3")
@@ -27,6 +28,7 @@ class Worker(faust.Worker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._cannot_start: CannotStart | None = None
+        self._stop_deadline = StopDeadline(lambda: self.app.unfinished())
 
     def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
         """Show our own lifecycle lines and everybody's warnings; `--loglevel info` or `debug` shows all."""
@@ -55,6 +57,11 @@ class Worker(faust.Worker):
         gc.set_threshold(*GC_THRESHOLDS)
         # The event loop waits at most this long for the interpreter lock while a batch is being worked on.
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+
+    def _schedule_shutdown(self, signal: Any) -> None:
+        """SIGTERM or SIGINT: stop in order, within the time that is granted for it."""
+        self._stop_deadline.begin()
+        super()._schedule_shutdown(signal)
 
     async def start(self) -> None:
         """Start everything; what cannot start is kept for the end of the process."""
