@@ -84,8 +84,8 @@ def test_each_sink_delivers_every_line_once_in_order(fresh_kafka: LiveKafka, col
     wait_until(counted, PATIENCE_S, "the counts of all sinks")  # they are told some seconds later
     for way in WAYS:
         flow = flows_of(collector)[way]
-        assert flow["received"] == flow["sent"] == flow["accepted"] == len(LINES)
-        assert flow["rejected"] == {}
+        assert flow["sent"] == flow["accepted"] == len(LINES)
+        assert flow["received"] == flow["sent"] + sum(flow["rejected"].values())  # a busy broker: FAILED, sent again
 
 
 def test_log4js_flume_appender_delivers(fresh_kafka: LiveKafka, agent: Agent) -> None:
