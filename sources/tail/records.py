@@ -44,6 +44,7 @@ class Records:
     """The rule of one source: how records start, and how long one may be.
 
     Nothing is lost: a record of more than `max_bytes` comes as several pieces, whose bodies joined are the record.
+    A piece within a record may have a line end more.
     Line ends are LF or CRLF; a record has none at its end, and keeps those within. Empty lines between records of one
     line are passed over.
     """
@@ -102,7 +103,8 @@ class Records:
             end = min(here + len(line) + 1, len(data))
             # What follows a cut belongs to the cut record: it is no start, whatever it looks like.
             inside = number > 0 if here == begin else not start.match(line)
-            length = len(line) - line.endswith(b"\r")
+            # The CR before an LF goes with it; the last line of a finished file has no LF, and keeps its CR.
+            length = len(line) - (line.endswith(b"\r") and end > here + len(line))
             if here > begin and not inside:
                 _add(pieces, data, at, begin, here, number, more=False)
                 begin, number, n_lines = here, 0, 0
