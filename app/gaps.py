@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import orjson
 from aiokafka import TopicPartition
 
 from app.brokers import Brokers, Position
 from app.errors import GroupRunning, OffsetsAhead, TopicMissing
-from app.history import THREADS
+from app.history import THREADS, writer_options
 from app.reading import committed_ends, read
 from app.topics import RAW_LOG, changelog_topic
 from config.settings import Settings
 from sinks.history.commit import CommitLog
 from sinks.history.storage import Storage
-from sinks.history.writer import PartitionWriter, WriterOptions
-from streaming.exactly_once import MARKER
+from sinks.history.writer import PartitionWriter
+from streaming.marker import MARKER, Marker
 
 NEWEST_RECORDS = 1000  # of a changelog: its newest transaction has the marker, unless many were aborted after it
 
@@ -111,13 +110,7 @@ async def accept_in_history(storage: Storage, settings: Settings, gap: Gap, why:
         TemporaryDirectory(prefix="accept-gap-", dir=data_dir) as buffer_dir,  # not where a worker has its buffers
         ThreadPoolExecutor(THREADS, thread_name_prefix="accept-gap") as executor,
     ):
-        options = WriterOptions(
-            format=settings.history_format,
-            compression=settings.history_compression,
-            roll_bytes=settings.history_roll_bytes,
-            roll_interval_s=settings.history_roll_interval_s,
-            buffer_dir=Path(buffer_dir),
-        )
+        options = writer_options(settings, Path(buffer_dir))
         writer = PartitionWriter(RAW_LOG, gap.partition, storage, options, executor, time.monotonic)
         await writer.recover()
         await writer.accept_loss(gap.begin, why, first=gap.next_offset)
@@ -137,5 +130,5 @@ async def _applied(brokers: Brokers, changelog: str, partition: int) -> int | No
             for record in records:
                 marker = record.value if record.key == MARKER else marker
         if marker is not None:
-            return int(orjson.loads(marker)["applied"])
+            return Marker.decode(marker).applied
     return None

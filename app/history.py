@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from faust.types import TP
 
 from agents.history import HistoryHandler
 from app.brokers import Brokers, Position
+from app.lane_states import NOT_RUNNING, worst_of
 from app.topics import RAW_LOG
 from config.addresses import HistoryLocation
 from config.settings import Settings
@@ -19,13 +21,11 @@ from sinks.history.storage import Storage
 from sinks.history.webhdfs import WebHdfsStorage
 from sinks.history.writer import PartitionWriter, WriterOptions
 from streaming.lanes import Lane, Lanes
-from telemetry.flow import Flow, State
+from telemetry.flow import Flow
 
 # zlib and zstd release the GIL, uploads wait for the network: more threads than cores.
 THREADS = 6
 PARTITIONS_TOLD = 64  # a worker's report is one Kafka record: of more partitions, those in the worst state
-
-_STATES: dict[str, State] = {"failed": "failed", "backing off": "backing off", "opening": "recovering"}  # worst first
 
 
 def open_storage(location: HistoryLocation) -> Storage:
@@ -33,6 +33,17 @@ def open_storage(location: HistoryLocation) -> Storage:
     if location.is_local:
         return LocalStorage(location.directory)
     return WebHdfsStorage(list(location.urls), location.path, user=location.user)
+
+
+def writer_options(settings: Settings, buffer_dir: Path) -> WriterOptions:
+    """How the settings want the history to be written, with buffers in a directory of the writer's own."""
+    return WriterOptions(
+        format=settings.history_format,
+        compression=settings.history_compression,
+        roll_bytes=settings.history_roll_bytes,
+        roll_interval_s=settings.history_roll_interval_s,
+        buffer_dir=buffer_dir,
+    )
 
 
 class HistoryFlow(Flow):
@@ -58,13 +69,13 @@ class HistoryFlow(Flow):
             lanes = {tp.partition: lane for tp, lane in sorted(self._lanes.lanes.items())}
             states = {lane.state for lane in lanes.values()}
             if lanes or self._lanes.app.assigned:
-                self.state = next((told for state, told in _STATES.items() if state in states), "running")
+                self.state = worst_of(states)
             self.notes = dict(_notes(lanes, self._parts.handlers))
         return super().snapshot()
 
 
 def _notes(lanes: dict[int, Lane], handlers: dict[int, HistoryHandler]) -> Iterator[tuple[str, Any]]:
-    for state, told in _STATES.items():
+    for state, told in NOT_RUNNING.items():
         named = [partition for partition, lane in lanes.items() if lane.state == state]
         if named:
             yield told, named
@@ -79,13 +90,13 @@ def _notes(lanes: dict[int, Lane], handlers: dict[int, HistoryHandler]) -> Itera
 
 
 def _rank(state: str) -> int:
-    return list(_STATES).index(state) if state in _STATES else len(_STATES)
+    return list(NOT_RUNNING).index(state) if state in NOT_RUNNING else len(NOT_RUNNING)
 
 
 def _of_partition(lane: Lane, handler: HistoryHandler) -> dict[str, Any]:
     roll = handler.open_roll
     return {
-        "state": _STATES.get(lane.state, "running"),
+        "state": NOT_RUNNING.get(lane.state, "running"),
         "error": lane.error,
         "open_records": roll.records if roll else 0,
         "open_bytes": roll.bytes if roll else 0,
@@ -104,13 +115,7 @@ class HistoryParts:
         self._flow = flow
         self._storage = open_storage(settings.history)
         self._executor = AbandonableExecutor(THREADS, "history")
-        self._options = WriterOptions(
-            format=settings.history_format,
-            compression=settings.history_compression,
-            roll_bytes=settings.history_roll_bytes,
-            roll_interval_s=settings.history_roll_interval_s,
-            buffer_dir=settings.data_dir / "history",
-        )
+        self._options = writer_options(settings, settings.data_dir / "history")
         self.handlers: dict[int, HistoryHandler] = {}  # the newest of each partition that was ever assigned
 
     def new_handler(self, tp: TP) -> HistoryHandler:

@@ -17,6 +17,7 @@ from mode.services import ServiceT
 
 from app.health import Check
 from app.intake import Intake
+from app.lane_states import worst_of
 from sources.errors import CannotListen, SpoolUnusable
 from streaming.app import BatchApp
 from streaming.changelog import Follower
@@ -185,8 +186,7 @@ class Pipeline(Service):
         ]
         if not states:
             return "running" if any(app.conf.id == group and app.assigned for app in self.apps) else "starting"
-        worst: dict[str, State] = {"failed": "failed", "backing off": "backing off", "opening": "recovering"}
-        return next((told for state, told in worst.items() if state in states), "running")
+        return worst_of(states)
 
     def held(self) -> list[str]:
         """Partitions that have a lane here, by name."""

@@ -15,7 +15,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from app.brokers import Position
 from app.errors import BadRequest, RecordsGone, RootInUse
-from app.history import THREADS, open_storage
+from app.history import THREADS, open_storage, writer_options
 from app.reading import committed_ends, read
 from app.replay_from import Earliest, From, instant_instead, offsets_of, parse
 from app.replay_plan import ReplayPlan, found_plan, keep_plan, same_place
@@ -25,7 +25,7 @@ from config.addresses import history_location
 from sinks.errors import SinkError
 from sinks.history.errors import BufferFull
 from sinks.history.storage import Storage
-from sinks.history.writer import PartitionWriter, WriterOptions
+from sinks.history.writer import PartitionWriter
 
 PROGRESS_EVERY_S = 2.0
 RETRY_EVERY_S = 2.0
@@ -124,18 +124,10 @@ async def _write(
     command: ShellCommand, storage: Storage, plan: ReplayPlan, buffer_dir: Path, executor: ThreadPoolExecutor
 ) -> list[Progress]:
     settings = command.services.settings
-    writer_options = WriterOptions(
-        format=settings.history_format,
-        compression=settings.history_compression,
-        roll_bytes=settings.history_roll_bytes,
-        roll_interval_s=settings.history_roll_interval_s,
-        buffer_dir=buffer_dir,
-    )
+    options = writer_options(settings, buffer_dir)
     positions = await command.services.brokers.positions(f"{settings.app_id}-history", RAW_LOG)
     parts = [Progress(p, first, end, first, first) for p, (first, end) in plan.stretches.items()]
-    writers = [
-        PartitionWriter(RAW_LOG, part.partition, storage, writer_options, executor, time.monotonic) for part in parts
-    ]
+    writers = [PartitionWriter(RAW_LOG, part.partition, storage, options, executor, time.monotonic) for part in parts]
     writing = [
         asyncio.ensure_future(_write_partition(command, part, writer, positions[part.partition]))
         for part, writer in zip(parts, writers, strict=True)

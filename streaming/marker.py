@@ -28,10 +28,15 @@ class Marker(NamedTuple):
         return orjson.dumps(self._asdict())
 
     @classmethod
+    def decode(cls, stored: bytes) -> Marker:
+        """The marker that was stored."""
+        return cls(**orjson.loads(stored))
+
+    @classmethod
     def of(cls, store: _Reader) -> Marker | None:
         """The stored marker, None for a partition that was never worked on."""
-        value = store.get(MARKER)
-        return cls(**orjson.loads(value)) if value is not None else None
+        stored = store.get(MARKER)
+        return cls.decode(stored) if stored is not None else None
 
 
 class Gap(NamedTuple):
