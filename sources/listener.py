@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from config.descriptors import descriptor_limit
 from config.listen import ListenAddress
 from sources.client import ClientTrouble, Connection, CutShort, IdleTimeout, PeerStalled, peer_of
-from sources.descriptors import raise_descriptor_limit
 from sources.errors import CannotListen
 from sources.tls import TlsConnection
 
@@ -100,7 +100,7 @@ class Listener:
 
     async def start(self) -> None:
         """Listen, and return. Raises: CannotListen; nothing is left open then."""
-        raise_descriptor_limit()
+        descriptor_limit()  # raises it
         self._sockets = await bind(self.address, socket.SOCK_STREAM)
         try:
             for listening in self._sockets:

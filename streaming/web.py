@@ -15,9 +15,10 @@ from faust.types._env import WEB_BIND
 from faust.web.drivers import aiohttp as driver
 from mode import Service
 
+from config.descriptors import descriptor_limit
 from streaming.errors import PortTaken
 from streaming.web_guard import Guard, GuardedRunner
-from streaming.web_limits import Troubles, WebLimits, connections_within, descriptor_free, descriptor_limit
+from streaming.web_limits import Troubles, WebLimits, connections_within, descriptor_free
 
 # Connections that may arrive at once and wait to be accepted: log shippers all reconnect when a worker has restarted.
 # The kernel's net.core.somaxconn (4096 by default) caps it.

@@ -5,17 +5,13 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import resource
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 log = logging.getLogger(__name__)
 
-# Towards the hard limit, but no further: some systems allow a thousand million, and nothing needs them.
-WANTED_DESCRIPTORS = 65_536
 # Left to Kafka, RocksDB, the history's buffers and the other sources; of a small limit, half.
 OTHER_DESCRIPTORS = 2_048
 SAY_AGAIN_S = 60.0
@@ -34,17 +30,6 @@ class WebLimits:
     write_bytes: int = 32_768
     unsent_bytes: int = 67_108_864  # of all answers that clients don't take
     slow_body_s: float = 10.0  # when connections run out, a body that takes longer makes room
-
-
-def descriptor_limit() -> int:
-    """How many files this process may have open, after raising the soft limit towards the hard one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, WANTED_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):  # a sandbox may forbid it
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return WANTED_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 def descriptor_free() -> bool:

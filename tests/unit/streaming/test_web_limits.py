@@ -8,15 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from streaming import web_limits
-from streaming.web_limits import (
-    SAY_AGAIN_S,
-    WANTED_DESCRIPTORS,
-    Troubles,
-    connections_within,
-    descriptor_free,
-    descriptor_limit,
-)
+from config.descriptors import WANTED_DESCRIPTORS, descriptor_limit
+from streaming.web_limits import SAY_AGAIN_S, Troubles, connections_within, descriptor_free
 
 
 class Clock:
@@ -84,7 +77,7 @@ def test_where_it_may_not_be_raised_it_stays(monkeypatch: pytest.MonkeyPatch, so
         raise ValueError("not permitted")
 
     with monkeypatch.context() as patched:
-        patched.setattr(web_limits.resource, "setrlimit", refuse)
+        patched.setattr(resource, "setrlimit", refuse)
         assert descriptor_limit() == 500
 
 
