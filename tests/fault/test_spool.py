@@ -6,8 +6,6 @@ import base64
 import json
 import random
 import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,18 +21,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 PATIENCE_S = 90.0
 BODY_BYTES = 200_000  # of random letters, which RocksDB can't compress to nothing
 MANY = 1000  # posts of that size: more than any limit here holds
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MiB; the tests run as root, as Docker's and CI's do."""
-    directory = tmp_path / "small-disk"
-    directory.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "sluice-test", str(directory)], check=True)
-    try:
-        yield directory
-    finally:
-        subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
 def post(to: Worker, number: int) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.cluster.kafka import Kafka
 from deploy.cluster.process import LOCALHOST, free_port
+from tests.support.bed import fill
 from tests.support.kafka import LiveKafka
 from tests.support.load import Load
 from tests.support.oracle import Oracle, local_records
@@ -27,18 +26,6 @@ EVENTS = json.dumps([{"headers": {"type": "access_log", "host": "web-1"}, "body"
 def nowhere() -> str:
     """A broker's address where none is."""
     return f"kafka://{LOCALHOST}:{free_port()}"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MiB; the tests run as root, as Docker's and CI's do."""
-    directory = tmp_path / "small-disk"
-    directory.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "sluice-test", str(directory)], check=True)
-    try:
-        yield directory
-    finally:
-        subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
 # -- no broker
@@ -229,9 +216,3 @@ def trouble(worker: Worker) -> str:
     """Why it is not ready; empty while it is."""
     ready = worker.get("/ready", timeout=10)
     return "" if ready.status_code == 200 else "; ".join(ready.json()["reasons"])
-
-
-def fill(path: Path) -> None:
-    """Write until the file system has no room left."""
-    with pytest.raises(OSError, match="No space left"):
-        path.write_bytes(bytes(64 << 20))
