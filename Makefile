@@ -44,7 +44,7 @@ FAULT_MINUTES ?= 20
 FAULT_SEED ?= 1
 test-fault: prepare ## Break things at random for 20 minutes, look for leaks for 30; FAULT_MINUTES=, FAULT_SEED=
 	$(PYTHON_IN_VENV) -m pytest tests/fault tests/integration/test_crash_points.py -s --fault-minutes $(FAULT_MINUTES) --fault-seed $(FAULT_SEED) \
-		-o faulthandler_timeout=7200
+		-o timeout=7200 -o faulthandler_timeout=7300
 
 check: $(VENV)/installed-dev ## Formatter, linter, types, generated docs up to date
 	$(VENV)/bin/ruff format --check .
