@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 import time
@@ -10,13 +9,13 @@ from typing import Any
 
 import faust
 
+from streaming.collector import Collector
 from streaming.errors import CannotStart
 from streaming.stop_deadline import StopDeadline
 
 OUR_PACKAGES = ("app", "agents", "tables", "config", "streaming", "parsers", "sources", "sinks", "telemetry")
 NOISY_PACKAGES = ("faust", "mode", "aiokafka", "asyncio", "hdfs", "urllib3")
 REPEAT_S = 60.0
-GC_THRESHOLDS = (50_000, 20, 50)
 SWITCH_INTERVAL_S = 0.001
 
 
@@ -51,10 +50,7 @@ class Worker(faust.Worker):
     async def on_first_start(self) -> None:
         """Tune the interpreter for batches: docs/decisions/0002-batches.md has the measurements."""
         await super().on_first_start()
-        # A batch is thousands of tuples that live for a moment: collecting every 700 of them took a third of all CPU.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        await self.add_runtime_dependency(Collector())
         # The event loop waits at most this long for the interpreter lock while a batch is being worked on.
         sys.setswitchinterval(SWITCH_INTERVAL_S)
 
