@@ -113,7 +113,6 @@ def main() -> None:
         finally:
             for worker in workers:
                 worker.kill()
-            kafka.close()
             kafka.service.kill()
 
 

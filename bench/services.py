@@ -24,7 +24,6 @@ def kafka(directory: Path) -> Iterator[LiveKafka]:
         live.service.start()
         yield live
     finally:
-        live.close()
         live.service.kill()
 
 

@@ -14,6 +14,7 @@ from selenium.webdriver import Chrome
 from deploy.cluster.hdfs import Hdfs
 from deploy.cluster.kafka import Kafka
 from deploy.cluster.tomcat import Tomcat
+from streaming.stop_deadline import waiting
 from tests.support.bed import Bed, Services, mount_small_disk, unmount
 from tests.support.browser import start_chromium
 from tests.support.hdfs import LiveHdfs
@@ -187,6 +188,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     timeline = getattr(item, "funcargs", {}).get("timeline")
     if report.failed and report.when == "call" and isinstance(timeline, Timeline):
         report.sections.append((f"faults, kept in {timeline.path}", str(timeline)))
+    if report.failed and "Timeout (>" in report.longreprtext:  # pytest-timeout's words
+        report.sections.append(("where tasks wait", "\n".join(waiting())))
     if report.failed and report.when == "call" and isinstance(workers, Workers):
         for made in workers.made:
             report.sections.append((f"end of the log of {made.directory.name}", made.log_tail()))
@@ -209,7 +212,6 @@ def _live_kafka(directory: Path) -> Iterator[LiveKafka]:
         live.service.start()
         yield live
     finally:
-        live.close()
         live.service.kill()
         for data in directory.glob("data-*"):  # the logs stay for who looks into a failure
             shutil.rmtree(data)

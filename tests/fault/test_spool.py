@@ -75,7 +75,6 @@ def test_a_full_spool_refuses_survives_sigterm_and_is_delivered(worker: Workers,
         assert numbers(live) == list(range(taken + 1))
         first.stop()
     finally:
-        live.close()
         live.service.kill()
 
 

@@ -103,7 +103,6 @@ def test_three_brokers_survive_the_loss_of_one(tmp_path: Path) -> None:
         values = [record.value for record in live.consume("replicated")]
         assert sorted(values) == [b"after", b"before"]
     finally:
-        live.close()
         live.service.kill()
 
 

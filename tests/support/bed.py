@@ -76,8 +76,8 @@ class Services:
 
     def close(self) -> None:
         """End all of it."""
+        self.hdfs.close()
         for service in (self.kafka, self.hdfs):
-            service.close()
             service.service.kill()
         for proxy in (self.kafka_proxy, self.hdfs_proxy):
             proxy.close()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -22,11 +23,13 @@ from aiokafka.errors import (
 )
 
 from deploy.cluster.kafka import Kafka
+from streaming.stop_deadline import waiting
 from tests.support.polling import PATIENCE_S, wait_until
 
 T = TypeVar("T")
 
 DEADLINE_S = 180.0
+_CANCELLED_WITHIN_S = 30.0
 _AGAIN_FOR_S = 40.0  # a cluster that is busy electing answers so; one that is away is told of after this
 _PAUSE_S = 0.3
 # What a cluster answers that is still coming up, beside the errors that say of themselves that they pass: too few
@@ -44,8 +47,6 @@ class LiveKafka:
 
     def __init__(self, service: Kafka) -> None:
         self.service = service
-        # Its own thread: a coroutine of a test cannot run another event loop in its thread.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="live-kafka")
 
     @property
     def bootstrap(self) -> str:
@@ -193,10 +194,6 @@ class LiveKafka:
         committed = self.group_offsets(group, topic)
         return sum(end - committed.get(partition, 0) for partition, end in self.end_offsets(topic).items())
 
-    def close(self) -> None:
-        """Let the thread go; the brokers stay as they are."""
-        self._thread.shutdown()
-
     def _with_consumer(self, topic: str, isolation: str, use: Callable[[AIOKafkaConsumer], Awaitable[T]]) -> T:
         """A consumer without a group, which has every partition of the topic, from the beginning."""
 
@@ -236,7 +233,21 @@ class LiveKafka:
             time.sleep(_PAUSE_S)
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return self._thread.submit(asyncio.run, asyncio.wait_for(coroutine, DEADLINE_S)).result()
+        answer: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(asyncio.run(asyncio.wait_for(coroutine, DEADLINE_S)))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        # Its own thread: a coroutine of a test cannot run another event loop in its thread. A client that does not even
+        # let itself be cancelled is left behind, and the test run is not held up.
+        thread = threading.Thread(target=run, name="live-kafka", daemon=True)
+        thread.start()
+        thread.join(DEADLINE_S + _CANCELLED_WITHIN_S)
+        assert not thread.is_alive(), "a Kafka client neither answered nor gave up:\n" + "\n".join(waiting())
+        return answer.result()
 
 
 def _partition_of(record: ConsumerRecord) -> TopicPartition:
