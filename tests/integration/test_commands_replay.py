@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,14 @@ def served(fresh_kafka: LiveKafka, history: str, tmp_path_factory: pytest.TempPa
 
 def windows(worker: Worker) -> Any:
     return worker.get_json("/api/access")["windows"]
+
+
+def a_moment(process: subprocess.Popen[bytes]) -> bool:
+    """Let it run for so long, and no longer however busy the machine is: it would have ended before anybody looks."""
+    process.send_signal(signal.SIGCONT)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGSTOP)
+    return True
 
 
 def caught_up(worker: Worker, kafka: LiveKafka) -> None:
@@ -204,8 +213,11 @@ def test_interrupted_it_goes_on_where_it_was(
     command = ["replay", "--group", "history", "--into", f"file://{root}"]
 
     running = shell.start(*command)
-    wait_until(lambda: any(root.rglob("data/**/*+0+*.gz")), 30, "the first roll of the full partition")
+    wait_until(
+        lambda: a_moment(running) and any(root.rglob("data/**/*+0+*.gz")), 60, "the first roll of the full partition"
+    )
     running.send_signal(signal.SIGINT)
+    running.send_signal(signal.SIGCONT)
     _, err = running.communicate(timeout=120)
     assert running.returncode == 130
     assert b"interrupted: run the same command again to go on" in err
