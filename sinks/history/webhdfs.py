@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import logging
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from hdfs import HdfsError, InsecureClient
 
 from sinks.history.errors import SinkError, StorageDenied, StorageFull, StorageRefused, StorageUnavailable
 from sinks.history.storage import Body, Entry
+from sinks.history.webhdfs_session import PASSED_OVER, NameNodeSession
 
 # Connecting, and also sending a block of a body: a DataNode's disk may stall for some seconds. Then the time to the
 # answer: a DataNode answers an upload when its pipeline has it all, a NameNode at once unless it collects garbage.
@@ -52,9 +52,10 @@ _REFUSED = {
 class WebHdfsStorage:
     """Files under a directory of HDFS.
 
-    A NameNode that is standby or does not answer is passed over for the next one, in each call. Every request has a
-    timeout. Each thread has a connection of its own. Round trips a call: `write` 2, all others 1 (`entries` 2 where
-    there is exactly one entry).
+    A NameNode that is standby, starting, or does not answer as one is passed over for the next one, in each call; the
+    one that took a call is asked first the next time, by every thread. An error tells what each of them said. Every
+    request has a timeout. Each thread has a connection of its own. Round trips a call: `write` 2, all others 1
+    (`entries` 2 where there is exactly one entry).
 
     `name_nodes` are URLs such as http://nn1:9870. The user is the one that HDFS checks rights of; without one it is
     HADOOP_USER_NAME, or whoever runs the process.
@@ -73,10 +74,12 @@ class WebHdfsStorage:
         self._name_nodes = list(dict.fromkeys(url.rstrip("/") for url in name_nodes))
         self._root = root.rstrip("/")
         self._user = user or os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
-        self._timeout_s = timeout_s
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
-        logging.getLogger("hdfs.client").setLevel(logging.WARNING)  # it has a line at INFO for each request
+        # It has a line at INFO for each request, and one at WARNING for what our errors tell.
+        logging.getLogger("hdfs.client").setLevel(logging.ERROR)
+        self._session = NameNodeSession(self._name_nodes)
+        self._client = InsecureClient(
+            ";".join(self._name_nodes), user=self._user, timeout=timeout_s, session=self._session
+        )
 
     def __repr__(self) -> str:
         return f"WebHdfsStorage({';'.join(self._name_nodes)}{self._root}, user={self._user})"
@@ -144,38 +147,29 @@ class WebHdfsStorage:
 
     def close(self) -> None:
         """Closes the connections of all threads."""
-        for session in self._sessions:
-            session.close()
+        self._session.close()
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}"
 
-    def _client(self) -> Any:
-        client = getattr(self._local, "client", None)
-        if client is None:
-            session = _Session()
-            self._sessions.append(session)
-            client = InsecureClient(
-                ";".join(self._name_nodes), user=self._user, timeout=self._timeout_s, session=session
-            )
-            self._local.client = client
-        return client
-
     @contextmanager
     def _translated(self, path: str) -> Iterator[Any]:
+        self._session.begin_call()
         try:
-            yield self._client()
+            yield self._client
         except SinkError:
             raise
         except HdfsError as error:
             raise self._sink_error(path, error) from error
         except (requests.RequestException, OSError) as error:
-            raise StorageUnavailable(f"{self!r} {path}: {error}") from error
+            raise StorageUnavailable(f"{self!r} {path}: {self._session.passed_over() or error}") from error
         except (LookupError, TypeError) as error:  # the client looks for something that WebHDFS always answers
             raise StorageUnavailable(f"{self!r} {path}: the answer is not WebHDFS's ({error!r} is missing)") from error
 
     def _sink_error(self, path: str, error: HdfsError) -> SinkError:
         first_line = str(error).partition("\n")[0]  # the rest is a Java stack trace
+        if error.exception in PASSED_OVER:
+            return StorageUnavailable(f"{self!r} {path}: {self._session.passed_over()}")
         message = f"{self!r} {path}: {error.exception or 'refused'}: {first_line}"
         if error.exception in _DENIED:
             return StorageDenied(message)
@@ -184,22 +178,3 @@ class WebHdfsStorage:
         if error.exception in _REFUSED or error.exception in _MISSING or first_line.startswith("Unable to rename"):
             return StorageRefused(message)
         return StorageUnavailable(message)
-
-
-class _Session(requests.Session):
-    """Sorts out answers that the `hdfs` client can't: it takes for granted that an error is WebHDFS's own JSON."""
-
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        response = super().request(*args, **kwargs)
-        if response.status_code == requests.codes.unauthorized:
-            raise StorageDenied(f"{response.url} asks for an authentication that this user has not")
-        if not response.ok and not _is_webhdfs_error(response):
-            raise StorageUnavailable(f"{response.url} answered {response.status_code} {response.reason}, not WebHDFS")
-        return response
-
-
-def _is_webhdfs_error(response: requests.Response) -> bool:
-    try:
-        return isinstance(response.json()["RemoteException"]["message"], str)
-    except (ValueError, LookupError, TypeError):
-        return False

@@ -27,12 +27,14 @@ def serve() -> Iterator[Serve]:
     """Starts servers that give one answer to everything; gives their URL."""
     servers: list[ThreadingHTTPServer] = []
 
-    def start(status: int, body: bytes, seen: list[str] | None = None) -> str:
+    def start(status: int, body: bytes, seen: list[str] | None = None, location: str | None = None) -> str:
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 if seen is not None:
                     seen.append(f"{self.command} {self.path}")
                 self.send_response(status)
+                if location is not None:
+                    self.send_header("Location", location)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -83,6 +85,68 @@ def test_no_name_node_that_answers_is_unavailable(serve: Serve, closed_port: str
     storage = _storage(standby, closed_port)
     with pytest.raises(StorageUnavailable):
         storage.rename("a", "b")
+    storage.close()
+
+
+def test_an_error_tells_what_each_name_node_said(serve: Serve, closed_port: str) -> None:
+    standby = serve(403, _exception("StandbyException", "not supported in state standby\n\tat org.apache.X"))
+    starting = serve(403, _exception("RetriableException", "Namenode is in startup mode"))
+    expected = [
+        f"{standby}: StandbyException: not supported in state standby",
+        f"{closed_port}: [Errno 111] Connection refused",
+        f"{starting}: RetriableException: Namenode is in startup mode",
+    ]
+    for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0)):
+        urls = [[standby, closed_port, starting][each] for each in order]
+        storage = _storage(*urls)
+        with pytest.raises(StorageUnavailable) as caught:
+            storage.exists("a")
+        assert str(caught.value).endswith("a: " + "; ".join(expected[each] for each in order))
+        storage.close()
+
+
+@pytest.mark.parametrize("status", [404, 500, 502, 503])
+def test_who_has_the_port_of_a_dead_name_node_is_passed_over(serve: Serve, status: int) -> None:
+    """A proxy before a dead NameNode, a server that is just starting, a program that got its port."""
+    stranger = serve(status, b"<html>no NameNode</html>")
+    storage = _storage(stranger, serve(200, b'{"FileStatuses": {"FileStatus": []}}'))
+    assert storage.entries("data") == []
+    storage.close()
+    storage = _storage(stranger, serve(403, _exception("StandbyException")))
+    with pytest.raises(StorageUnavailable, match=f"{stranger}: answered {status} .*, not WebHDFS; .*StandbyExc"):
+        storage.entries("data")
+    storage.close()
+
+
+def test_the_one_that_answers_is_asked_first_by_every_thread_and_named_once(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+    standby = serve(403, _exception("StandbyException", "state standby"), asked)
+    active = serve(200, b'{"FileStatuses": {"FileStatus": []}}')
+    storage = _storage(standby, active)
+    for _ in range(3):
+        thread = threading.Thread(target=storage.entries, args=("data",))
+        thread.start()
+        thread.join()
+    assert len(asked) == 1
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [f"HDFS: {active} answers now, after {standby}: StandbyException: state standby"]
+    storage.close()
+
+
+def test_an_error_of_a_data_node_is_not_hidden_by_what_name_nodes_said(serve: Serve, closed_port: str) -> None:
+    standby = serve(403, _exception("StandbyException"))
+    active = serve(307, b"", location=f"{closed_port}/webhdfs/v1/a?op=CREATE")
+    storage = _storage(standby, active)
+    with pytest.raises(StorageUnavailable, match="Connection refused") as caught:
+        storage.write("a", Body([b"x"]))
+    assert "Standby" not in str(caught.value)
+    storage.close()
+    storage = _storage(standby, active)
+    data_node = closed_port.removeprefix("http://")
+    with pytest.raises(StorageUnavailable, match=rf"StandbyException.*; {active}: {data_node}: .*Connection refused"):
+        storage.read("a")
     storage.close()
 
 
