@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 
-from deploy.cluster.process import LOCALHOST, free_port
 from tests.support.hdfs import LiveHdfs
+from tests.support.history_run import (
+    HISTORY,
+    MONITOR,
+    PATIENCE_S,
+    access_lines,
+    backing_off,
+    destination_of,
+    ends,
+    judged,
+    reached,
+    requests_counted,
+    settings,
+    shell,
+)
 from tests.support.history_watch import HistoryWatch
 from tests.support.kafka import LiveKafka
 from tests.support.load import Load
-from tests.support.oracle import Oracle, hdfs_records
+from tests.support.oracle import hdfs_records
 from tests.support.polling import wait_until
-from tests.support.shell import Shell
-from tests.support.worker import Worker, Workers
+from tests.support.worker import Workers
 
 pytestmark = [pytest.mark.kafka, pytest.mark.hdfs, pytest.mark.slow]
 
-MONITOR, HISTORY = "sluice-monitor", "sluice-history"
-PATIENCE_S = 90.0  # the machine is shared; nothing here is about speed
 AN_HOUR_S = 3600
 
 
@@ -42,15 +47,6 @@ def root(fresh_hdfs: LiveHdfs) -> Iterator[str]:
     """A folder of this test's own in an HDFS that runs, and runs again afterwards whatever the test did."""
     yield fresh_hdfs.new_path()
     fresh_hdfs.service.start()
-
-
-def settings(history: str, roll_interval_s: int = 1) -> dict[str, object]:
-    return {
-        "SLUICE_HISTORY": history,
-        "SLUICE_HISTORY_ROLL_INTERVAL_S": roll_interval_s,
-        "SLUICE_PARTITIONS": 2,
-        "SLUICE_RETENTION_S": 7200,
-    }
 
 
 def test_hdfs_away_leaves_monitoring_alone_and_history_catches_up_by_itself(
@@ -118,24 +114,6 @@ def test_namenode_and_datanode_come_and_go_during_commits(
         judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
         watch.judge()
     first.stop()
-
-
-def test_the_next_namenode_is_asked_where_one_is_away_and_one_is_standby(
-    fresh_kafka: LiveKafka, fresh_hdfs: LiveHdfs, root: str, worker: Workers, tmp_path: Path
-) -> None:
-    with standby_namenode() as (standby_port, asked):
-        active = fresh_hdfs.service.http_port
-        hosts = ";".join(f"{LOCALHOST}:{port}" for port in (free_port(), standby_port, active))
-        history = f"webhdfs://sluice@{hosts}{root}"
-        first = worker(broker=fresh_kafka.url, settings=settings(history))
-        with Load([first.url], pause_s=0.05) as load:
-            reached(fresh_kafka, HISTORY, ends(fresh_kafka))
-            end = ends(fresh_kafka)
-            fresh_hdfs.service.restart_namenode()  # meanwhile none of three takes anything
-            reached(fresh_kafka, HISTORY, end)
-        judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
-        assert asked
-        first.stop()
 
 
 def test_a_worker_killed_at_any_moment_leaves_each_record_in_one_file(
@@ -221,100 +199,3 @@ def test_sigterm_while_the_namenode_answers_nothing(
     first.start()
     judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
     first.stop()
-
-
-# -- what the tests ask and wait for
-
-
-def ends(kafka: LiveKafka) -> dict[int, int]:
-    return kafka.end_offsets("raw-log")
-
-
-def reached(kafka: LiveKafka, group: str, wanted: dict[int, int]) -> None:
-    """Wait until a group has committed these offsets, while more may be arriving."""
-
-    def there() -> bool:
-        committed = kafka.group_offsets(group, "raw-log")
-        return all(committed.get(partition, 0) >= offset for partition, offset in wanted.items())
-
-    wait_until(there, PATIENCE_S, f"{group} to reach {wanted}", retry_on=Exception)
-
-
-def destination_of(worker: Worker) -> dict[str, Any]:
-    (found,) = [flow for flow in worker.get_json("/api/flows")["destinations"] if flow["name"] == "history"]
-    return dict(found)
-
-
-def backing_off(worker: Worker) -> dict[str, Any] | None:
-    """The history as `/api/flows` shows it, while it backs off."""
-    found = destination_of(worker)
-    return found if found["state"] == "backing off" else None
-
-
-def access_lines(load: Load) -> int:
-    """Well-formed access lines that are acknowledged by now."""
-    return sum(" HTTP/1.1" in sent.body for sent in list(load.acknowledged.values()))
-
-
-def requests_counted(worker: Worker) -> int:
-    return sum(window["requests"] for window in worker.get_json("/api/access")["windows"])
-
-
-def shell(kafka: LiveKafka, history: str, directory: Path) -> Shell:
-    return Shell(directory / "shell", broker=kafka.url, settings={"SLUICE_HISTORY": history})
-
-
-def judged(
-    kafka: LiveKafka, hdfs: LiveHdfs, history: str, root: str, load: Load, worker: Worker, directory: Path
-) -> None:
-    """All came to rest, the oracle is content, and `verify` says so too."""
-    for group in (MONITOR, HISTORY):
-        reached(kafka, group, ends(kafka))
-    Oracle(kafka).judge(load.acknowledged, load.attempted, hdfs_records(hdfs, root), worker.get_json)
-    verify = shell(kafka, history, directory)("verify", "--deep")
-    assert (verify.status, verify.err) == (0, ""), verify.out
-    assert f"{sum(ends(kafka).values()):,} records, every offset once" in verify.out
-
-
-@contextmanager
-def standby_namenode() -> Iterator[tuple[int, list[str]]]:
-    """A NameNode's web that answers what a standby one does; its port, and the requests it has got."""
-    asked: list[str] = []
-    message = "Operation category READ is not supported in state standby. Visit https://s.apache.org/sbnn-error"
-    body = orjson.dumps(
-        {
-            "RemoteException": {
-                "exception": "StandbyException",
-                "javaClassName": "org.apache.hadoop.ipc.StandbyException",
-                "message": message,
-            }
-        }
-    )
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            asked.append(self.path)
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(403)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_PUT = do_POST = do_DELETE = answer
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer((LOCALHOST, 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1], asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)

@@ -1,0 +1,162 @@
+"""A real HDFS with two NameNodes, one active and one standby, and failover by hand."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from deploy.cluster.errors import ClusterError
+from deploy.cluster.hadoop import (
+    DATANODE,
+    NAMENODE,
+    SUPERUSER,
+    Hadoop,
+    bean,
+    small_cluster_settings,
+    why_not_writable,
+)
+from deploy.cluster.process import LOCALHOST, free_port
+
+NAMENODES = 2
+_NAMESERVICE = "pair"
+_HAADMIN = "org.apache.hadoop.hdfs.tools.DFSHAAdmin"
+_STATUS = "Hadoop:service=NameNode,name=NameNodeStatus"
+
+
+class HdfsPair:
+    """Two NameNodes of one nameservice and a DataNode that reports to both; all keep ports and data over restarts.
+
+    NameNodes are numbered 0 and 1; one that starts is standby. The edits are in a folder that both have, so that who
+    becomes active has all that was ever acknowledged; nothing but `fail_over` makes one active. Not safe for concurrent
+    use.
+    """
+
+    def __init__(self, directory: Path, *, heap_mb: int = 192) -> None:
+        """Nothing runs yet."""
+        self.directory = directory
+        self._hadoop = Hadoop(directory, heap_mb=heap_mb)
+        self._http_ports = [free_port() for _ in range(NAMENODES)]
+        self._rpc_ports = [free_port() for _ in range(NAMENODES)]
+        self._datanode_ports = [free_port() for _ in range(3)]
+        self._namenodes = [self._hadoop.server(f"NameNode{number}") for number in range(NAMENODES)]
+        self._datanode = self._hadoop.server("DataNode")
+
+    @property
+    def urls(self) -> list[str]:
+        """Where each NameNode's WebHDFS answers, as HTTP."""
+        return [f"http://{LOCALHOST}:{port}" for port in self._http_ports]
+
+    @property
+    def url(self) -> str:
+        """Both, as the `hdfs` client takes them."""
+        return ";".join(self.urls)
+
+    def history_url(self, path: str, user: str = SUPERUSER) -> str:
+        """A folder as a value of SLUICE_HISTORY, both NameNodes in it."""
+        hosts = ";".join(f"{LOCALHOST}:{port}" for port in self._http_ports)
+        return f"webhdfs://{user}@{hosts}/{path.lstrip('/')}"
+
+    def start(self) -> None:
+        """Start all three, make NameNode 0 active, and return when a file was written and deleted. About 12 s.
+
+        Raises: StartFailed, FetchFailed, ProgramMissing.
+        """
+        self._format()
+        for number in range(NAMENODES):
+            self._launch_namenode(number)
+        self._hadoop.launch(self._datanode, DATANODE)
+        for number in range(NAMENODES):
+            self._wait_standby(number)
+        self._hadoop.run(_HAADMIN, "-transitionToActive", _id(0))
+        self._namenodes[0].wait_ready(lambda: why_not_writable(self.urls[0]))
+
+    def state(self, number: int) -> str:
+        """`active` or `standby`; else what hinders the answer."""
+        try:
+            return str(bean(self.urls[number], _STATUS)["State"])
+        except (OSError, LookupError, ValueError) as error:
+            return repr(error)
+
+    @property
+    def active(self) -> int:
+        """The number of the active NameNode. Raises: ClusterError when there is none."""
+        states = [self.state(number) for number in range(NAMENODES)]
+        if "active" not in states:
+            raise ClusterError(f"no NameNode is active: {states}")
+        return states.index("active")
+
+    def fail_over(self, to: int) -> None:
+        """As `hdfs haadmin -failover` does it: the other one becomes standby, if it still answers, this one active.
+
+        Returns when HDFS can be written to again. Takes about 3 s. Raises: StartFailed.
+        """
+        self._hadoop.run(_HAADMIN, "-failover", _id(1 - to), _id(to))
+        self._namenodes[to].wait_ready(lambda: why_not_writable(self.urls[to]))
+
+    def kill_namenode(self, number: int) -> None:
+        """SIGKILL one."""
+        self._namenodes[number].kill()
+
+    def start_namenode(self, number: int) -> None:
+        """Start one and return when it is standby."""
+        self._launch_namenode(number)
+        self._wait_standby(number)
+
+    def kill(self) -> None:
+        """SIGKILL all."""
+        for process in (self._datanode, *self._namenodes):
+            process.kill()
+
+    def log_tail(self) -> str:
+        """The ends of all logs."""
+        return "\n".join(f"{process.name}:\n{process.log_tail()}" for process in (*self._namenodes, self._datanode))
+
+    def _launch_namenode(self, number: int) -> None:
+        """On one machine a NameNode can't tell by its address which of the two it is."""
+        self._hadoop.launch(self._namenodes[number], NAMENODE, "-D", f"dfs.ha.namenode.id={_id(number)}")
+
+    def _wait_standby(self, number: int) -> None:
+        def why_not() -> str | None:
+            state = self.state(number)
+            return None if state == "standby" else state
+
+        self._namenodes[number].wait_ready(why_not)
+
+    def _format(self) -> None:
+        """Write the settings, and format the folders of both and the shared one unless that is done."""
+        self._hadoop.configure(f"hdfs://{_NAMESERVICE}", self._settings())
+        first, second = (self._name_directory(number) for number in range(NAMENODES))
+        if not (second / "current" / "VERSION").exists():
+            self._hadoop.run(NAMENODE, "-D", f"dfs.ha.namenode.id={_id(0)}", "-format", "-force", "-nonInteractive")
+            shutil.copytree(first, second)  # what `-bootstrapStandby` does, without two more runs of Java
+
+    def _name_directory(self, number: int) -> Path:
+        return self.directory / f"name{number}"
+
+    def _settings(self) -> dict[str, str]:
+        settings = {
+            **small_cluster_settings(self.directory / "data", self._datanode_ports),
+            "dfs.nameservices": _NAMESERVICE,
+            f"dfs.ha.namenodes.{_NAMESERVICE}": ",".join(map(_id, range(NAMENODES))),
+            # The DataNode's WebHDFS goes to the NameNodes as any client.
+            f"dfs.client.failover.proxy.provider.{_NAMESERVICE}": (
+                "org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider"
+            ),
+            # Not half a second, doubled up to 15: a failover here takes three seconds.
+            "dfs.client.failover.sleep.base.millis": "50",
+            "dfs.client.failover.sleep.max.millis": "500",
+            "dfs.namenode.shared.edits.dir": (self.directory / "edits").as_uri(),
+            # Fencing keeps a former active one from writing on; here that one is standby or dead by then.
+            "dfs.ha.fencing.methods": "shell(/bin/true)",
+            "dfs.ha.tail-edits.period": "1",
+        }
+        for number in range(NAMENODES):
+            of = f"{_NAMESERVICE}.{_id(number)}"
+            settings[f"dfs.namenode.name.dir.{of}"] = self._name_directory(number).as_uri()
+            settings[f"dfs.namenode.rpc-address.{of}"] = f"{LOCALHOST}:{self._rpc_ports[number]}"
+            settings[f"dfs.namenode.http-address.{of}"] = f"{LOCALHOST}:{self._http_ports[number]}"
+        return settings
+
+
+def _id(number: int) -> str:
+    return f"nn{number}"
