@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from selenium.webdriver import Chrome
 
 from deploy.cluster.hdfs import Hdfs
@@ -21,6 +22,11 @@ from tests.support.hdfs import LiveHdfs
 from tests.support.kafka import LiveKafka
 from tests.support.schedule import Timeline
 from tests.support.worker import Workers
+
+# The same examples every time, on a machine that may be busy; `--hypothesis-profile explore` looks for new ones.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("same", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
