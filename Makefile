@@ -56,8 +56,8 @@ format: $(VENV)/installed-dev ## Format the sources and sort their imports
 	$(VENV)/bin/ruff check --fix-only --quiet .
 	$(VENV)/bin/ruff format .
 
-bench: prepare ## Run every benchmark case, with its peers
-	$(PYTHON_IN_VENV) -m bench
+bench: prepare ## Run every benchmark case with its peers on this idle machine, 30 minutes; CASE="ingest history" for some
+	$(PYTHON_IN_VENV) -m bench --json var/bench.json $(CASE)
 
 docs: $(VENV)/installed-dev ## Write the generated docs
 	$(PYTHON_IN_VENV) -m config.reference docs/settings.md

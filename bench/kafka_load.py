@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from functools import lru_cache
 
 from aiokafka import AIOKafkaProducer
 
@@ -48,7 +49,7 @@ async def _fill(bootstrap: str, topic: str, records: int, make: MakeRecord, part
 
 def access_line(number: int, partition: int, rng: random.Random) -> tuple[bytes, list[tuple[str, bytes]]]:
     """A line of pattern `combined`, of now."""
-    stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime()).encode()
+    stamp = _stamp(int(time.time()))
     body = b'10.0.%d.7 - - [%b] "GET /item/%d?n=%d HTTP/1.1" %d %d "-" "Mozilla/5.0 (X11; Linux x86_64)"' % (
         number % 256, stamp, rng.randrange(50), number, 200 if number % 20 else 500, number % 5000,
     )  # fmt: skip
@@ -65,3 +66,8 @@ def order_line(number: int, partition: int, rng: random.Random) -> tuple[bytes, 
     }
     headers = [("type", b"business"), ("logger", b"orders"), ("host", b"web-%d" % partition), ("service", b"shop")]
     return json.dumps(body).encode(), headers
+
+
+@lru_cache(maxsize=2)
+def _stamp(second: int) -> bytes:
+    return time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(second)).encode()

@@ -27,6 +27,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.posted_at: list[float] = []
+        self.posting_s = 0.0  # until the last was answered
         self.forwarded: dict[int, float] = {}
         self.counted: list[float] = []  # seconds from the k-th post to a count of k, for every event
 
@@ -59,6 +60,7 @@ async def run(url: str, bootstrap: str, per_s: int, seconds: float) -> dict[str,
         await session.close()
     return {
         "events": total,
+        "per_s": total / seen.posting_s,
         "forwarded": len(seen.forwarded),
         "counted": len(seen.counted),
         "access-log": _figures([at - seen.posted_at[number] for number, at in seen.forwarded.items()]),
@@ -76,6 +78,7 @@ async def _post(session: aiohttp.ClientSession, url: str, seen: Seen, total: int
         under_way.add(post)
         post.add_done_callback(under_way.discard)
     await asyncio.gather(*under_way)
+    seen.posting_s = time.perf_counter() - began
 
 
 async def _one(session: aiohttp.ClientSession, url: str, body: bytes) -> None:

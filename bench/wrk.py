@@ -28,11 +28,14 @@ class Said:
     p99_ms: float
 
 
-def load_http(urls: list[str], connections: int, events: int, seconds: float) -> Said:
-    """Keep `connections` busy with posts of so many access lines, spread over the addresses."""
+def load_http(urls: list[str], connections: int, events: int, seconds: float, *, per_s: float = 0.0) -> Said:
+    """Keep `connections` busy with posts of so many access lines, spread over the addresses.
+
+    With `per_s`, posts are begun at that rate, however long the answers take while connections are free.
+    """
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(len(urls)) as threads:
         script = Path(folder, "posts.lua")
-        script.write_text(_script(events))
+        script.write_text(_script(events) + (_delay(per_s / len(urls)) if per_s else ""))
         parts = list(threads.map(lambda url: _run(url, script, connections // len(urls), seconds), urls))
     return Said(
         sum(part.posts for part in parts),
@@ -48,6 +51,11 @@ def _run(url: str, script: Path, connections: int, seconds: float) -> Said:
     told = subprocess.run(
         [*command, "-s", str(script), url], check=True, capture_output=True, text=True, timeout=seconds + 120
     ).stdout
+    return read(told)
+
+
+def read(told: str) -> Said:
+    """The figures in what wrk prints."""
     requests = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s|m)", told)
     assert requests is not None, told
     not_2xx = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
@@ -82,6 +90,24 @@ end
 function request()
   turn = turn % #requests + 1
   return requests[turn]
+end
+"""
+
+
+def _delay(per_s: float) -> str:
+    """A timetable for all connections of the thread: the next free one has the next post's time."""
+    return f"""
+local ffi = require("ffi")
+ffi.cdef[[
+typedef struct {{ long s; long ns; }} instant;
+int clock_gettime(int clock, instant *now);
+]]
+local now, due = ffi.new("instant"), nil
+function delay()
+  ffi.C.clock_gettime(1, now)
+  local now_ms = tonumber(now.s) * 1000 + tonumber(now.ns) / 1e6
+  due = (due or now_ms) + {1000 / per_s}
+  return math.max(0, math.floor(due - now_ms))
 end
 """
 

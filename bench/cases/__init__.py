@@ -3,49 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import partial
+from typing import NamedTuple
 
 from bench.cases.history import history
 from bench.cases.ingest import Load, ingest
-from bench.cases.monitoring import access, business, scaling
+from bench.cases.limits import limits
+from bench.cases.monitoring import backlog, business, monitor, scaling
 from bench.cases.whole import everything, latency
 from bench.result import Result
+from bench.services import Services
 
-Case = Callable[[Path, bool], Iterator[Result]]
-"""Runs once in a folder of its own; with True a small load, to see that the harness works."""
-
-
-def _ingest(directory: Path, short: bool) -> Iterator[Result]:
-    if short:
-        yield from ingest(directory, [Load(50, 1, 1.0)], processes=(1,))
-    else:
-        loads = [Load(200, 1, 10.0), Load(1500, 1, 10.0), Load(200, 100, 10.0)]
-        yield from ingest(directory, loads, processes=(1, 2))
+Run = Callable[[Services], Iterator[Result]]
+"""One round: every program that is compared, each once, in the same order."""
 
 
-def _scaling(directory: Path, short: bool) -> Iterator[Result]:
-    records = 10_000 if short else 1_000_000
-    for partitions, workers in ((2, 1),) if short else ((2, 1), (4, 1), (2, 2), (4, 2)):
-        yield from scaling(
-            directory / f"{partitions}-{workers}", records=records, partitions=partitions, workers=workers
-        )
+class Case(NamedTuple):
+    """A case with its load, and with one so small that it only shows that the harness works."""
 
+    long: Run
+    short: Run
+    most_rounds: int = 99
+
+
+_LOADS = [Load(200, 1, 8.0, 3.0), Load(1500, 1, 8.0, 3.0), Load(200, 100, 8.0, 3.0)]
+_SMALL = [Load(20, 10, 1.0, 1.0)]
 
 CASES: dict[str, Case] = {
-    "ingest": _ingest,
-    "monitor": lambda directory, short: access(
-        directory, records=20_000 if short else 1_000_000, stock_records=2_000 if short else 50_000
+    "ingest": Case(
+        partial(ingest, loads=_LOADS, processes=(1, 2)),
+        partial(ingest, loads=_SMALL, processes=(2,)),
     ),
-    "business": lambda directory, short: business(directory, records=10_000 if short else 1_000_000),
-    "history": lambda directory, short: history(directory, records=20_000 if short else 2_000_000),
-    "everything": lambda directory, short: everything(
-        directory, posts=200 if short else 30_000, events=50, connections=20 if short else 200
+    "history": Case(partial(history, records=2_000_000), partial(history, records=10_000)),
+    "monitor": Case(
+        partial(monitor, records=1_000_000, stock_records=50_000),
+        partial(monitor, records=10_000, stock_records=1_000),
     ),
-    "latency": lambda directory, short: latency(
-        directory, per_s=500 if short else 5_000, seconds=3.0 if short else 30.0
+    "business": Case(partial(business, records=1_000_000), partial(business, records=10_000)),
+    "everything": Case(
+        partial(everything, per_s=50_000, connections=50, seconds=60.0),
+        partial(everything, per_s=1_000, connections=5, seconds=3.0),
     ),
-    "scaling": _scaling,
-    "backlog": lambda directory, short: scaling(
-        directory, records=10_000 if short else 20_000_000, partitions=4, workers=1
+    "latency": Case(partial(latency, per_s=5_000, seconds=30.0), partial(latency, per_s=100, seconds=2.0)),
+    "scaling": Case(
+        partial(scaling, records=1_000_000, shapes=((2, 1), (2, 2), (4, 1), (4, 2))),
+        partial(scaling, records=10_000, shapes=((2, 2),)),
+    ),
+    # The largest takes some five minutes: once is enough.
+    "backlog": Case(
+        partial(backlog, sizes=(1_000_000, 5_000_000, 20_000_000)), partial(backlog, sizes=(10_000,)), most_rounds=1
+    ),
+    "limits": Case(
+        partial(limits, loads=_LOADS, records=1_000_000, lines=200_000),
+        partial(limits, loads=_SMALL, records=10_000, lines=5_000),
     ),
 }

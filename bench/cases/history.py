@@ -2,65 +2,68 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from pathlib import Path
 
-from bench import services
 from bench.kafka_load import access_line, fill
-from bench.measure import usage
 from bench.peers import flume
-from bench.progress import drain
-from bench.result import SLUICE, Result
-from tests.support.hdfs import LiveHdfs
-from tests.support.kafka import LiveKafka
+from bench.progress import Done, drain
+from bench.result import Kind, Result
+from bench.services import RAW_LOG, Services, running
 from tests.support.worker import Worker
 
-DEADLINE_S = 900.0
+ROLL_S = 5
 
 
-def history(directory: Path, *, records: int) -> Iterator[Result]:
+def history(services: Services, records: int) -> Iterator[Result]:
     """The same backlog into the same HDFS, one program after the other, each into a folder of its own."""
-    load = f"{records:,} access lines"
-    with services.kafka(directory) as broker, services.hdfs(directory) as hdfs:
-        services.create_topics(directory, broker)
-        fill(broker.bootstrap, services.RAW_LOG, records, access_line)
-        for history_format in ("jsonl", "text"):
-            yield _sluice(directory, broker, hdfs, load, records, history_format)
-        yield _flume(directory, broker, hdfs, load, records)
+    services.empty()
+    fill(services.broker.bootstrap, RAW_LOG, records, access_line)
+    for history_format in ("jsonl", "text"):
+        yield _sluice(services, records, history_format)
+    yield _flume(services, records)
 
 
-def _sluice(directory: Path, broker: LiveKafka, hdfs: LiveHdfs, load: str, records: int, history_format: str) -> Result:
-    root, app_id = f"/bench/{history_format}", f"bench-{history_format}"
+def _sluice(services: Services, records: int, history_format: str) -> Result:
+    directory = services.new_directory(history_format)
     worker = Worker(
-        directory / app_id,
-        broker=broker.url,
+        directory,
+        broker=services.broker.url,
         roles="history",
-        app_id=app_id,
-        history=hdfs.history_url(root),
-        settings={"SLUICE_HISTORY_ROLL_INTERVAL_S": 5, "SLUICE_HISTORY_FORMAT": history_format},
+        app_id=directory.name,
+        history=services.hdfs.history_url(f"/{directory.name}"),
+        settings={"SLUICE_HISTORY_ROLL_INTERVAL_S": ROLL_S, "SLUICE_HISTORY_FORMAT": history_format},
     )
-    with services.running(worker, ready=False):
-        done = drain(
-            broker.bootstrap, f"{app_id}-history", services.RAW_LOG, records,
-            alive=lambda: worker.running, deadline_s=DEADLINE_S,
-        )  # fmt: skip
-        used = usage(worker.pid)
-    rows = sum(hdfs.read(path).count(b"\n") for path in hdfs.files(f"{root}/data"))
-    assert rows == records, f"{rows} rows of {records}"
-    note = f"rows exact; {done.seconds:.1f} s with start-up"
-    who, per_s = f"{SLUICE}, {history_format} gzip", records / done.seconds
-    return Result("history", who, load, per_s, "records/s", used.cpu_s / records * 1e6, used.peak_mb, note)
+    began = time.monotonic()
+    with running(worker, ready=False):
+        done = drain(services.broker.bootstrap, f"{directory.name}-history", RAW_LOG, records, [worker], began=began)
+    rows = _rows(services, f"/{directory.name}", "data")
+    assert rows == records, f"{rows:,} rows of {records:,}"
+    return _result("sluice", f"Sluice, {history_format} gzip", records, done, "each record once in committed files")
 
 
-def _flume(directory: Path, broker: LiveKafka, hdfs: LiveHdfs, load: str, records: int) -> Result:
-    address = f"hdfs://{hdfs.service.rpc_address}"
-    with flume.hdfs_sink(directory / "flume", broker.bootstrap, f"{address}/bench/flume", gzip=False) as process:
-        done = drain(
-            broker.bootstrap, flume.GROUP, services.RAW_LOG, records,
-            alive=lambda: process.running, deadline_s=DEADLINE_S,
-        )  # fmt: skip
-        used = usage(process.pid)
-    rows = sum(hdfs.read(path).count(b"\n") for path in hdfs.files("/bench/flume"))
-    note = f"{rows:,} rows after it was stopped; {done.seconds:.1f} s with start-up"
-    per_s = records / done.seconds
-    return Result("history", "Flume, text", load, per_s, "records/s", used.cpu_s / records * 1e6, used.peak_mb, note)
+def _flume(services: Services, records: int) -> Result:
+    directory = services.new_directory("flume")
+    url = f"hdfs://{services.hdfs.service.rpc_address}/{directory.name}"
+    agent = flume.hdfs_sink(directory, services.broker.bootstrap, RAW_LOG, url)
+    began = time.monotonic()
+    with running(agent):
+        done = flume.drain(agent, records, began=began)
+    rows = _rows(services, f"/{directory.name}")
+    assert rows >= records, f"{rows:,} rows of {records:,}"  # at least once
+    return _result("peer", "Flume, text", records, done, f"{rows:,} rows")
+
+
+def _rows(services: Services, path: str, below: str = "") -> int:
+    """How many lines there are; the folder is deleted then."""
+    hdfs = services.hdfs
+    rows = sum(hdfs.read(file).count(b"\n") for file in hdfs.files(f"{path}/{below}"))
+    hdfs.client.delete(path, recursive=True)
+    return rows
+
+
+def _result(kind: Kind, who: str, records: int, done: Done, note: str) -> Result:
+    """With start-up: commits come by the roll, too seldom to tell a warm part from the rest."""
+    cpu_us = done.used.cpu_s / records * 1e6
+    load = f"{records:,} access lines"
+    return Result("history", load, kind, who, records / done.seconds, "records/s", cpu_us, done.used.peak_mb, note)

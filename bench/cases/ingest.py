@@ -3,94 +3,91 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from bench import services
-from bench.measure import usage
+from bench.measure import Program, usage
 from bench.peers import flume
-from bench.result import SLUICE, Result
+from bench.result import Kind, Result
+from bench.services import PARTITIONS, RAW_LOG, Services, running
 from bench.wrk import Said, load_http
 from deploy.cluster.process import LOCALHOST, free_port
 from tests.support.kafka import LiveKafka
-from tests.support.polling import wait_until
 from tests.support.worker import Worker
 
-WARM_S = 3.0
 FLUME_TOPIC = "flume-channel"
 
 
-@dataclass(frozen=True)
-class Load:
-    """What clients do: so many connections, each with a post under way all the time."""
+class Load(NamedTuple):
+    """What clients do: so many connections, each with a post under way all the time; what is warm is measured."""
 
     connections: int
     events: int  # a post
     seconds: float
+    warm_s: float
 
     def __str__(self) -> str:
         return f"{self.events} event{'s' if self.events > 1 else ''} a post, {self.connections:,} connections"
 
 
-def ingest(directory: Path, loads: list[Load], *, processes: tuple[int, ...]) -> Iterator[Result]:
+def ingest(services: Services, loads: Sequence[Load], processes: Sequence[int]) -> Iterator[Result]:
     """Each load against Sluice with so many processes, then against Flume, which is a single one."""
-    for number, load in enumerate(loads):
+    for load in loads:
         for count in processes:
-            with services.kafka(directory / f"sluice-{number}-{count}") as broker:
-                yield _sluice(directory / f"sluice-{number}-{count}", broker, load, count)
-        with services.kafka(directory / f"flume-{number}") as broker:
-            yield _flume(directory / f"flume-{number}", broker, load)
+            yield _sluice(services, load, count)
+        yield _flume(services, load)
 
 
-def _sluice(directory: Path, broker: LiveKafka, load: Load, count: int) -> Result:
-    workers = [Worker(directory / f"worker-{n}", broker=broker.url, roles="ingest") for n in range(count)]
+def _sluice(services: Services, load: Load, count: int) -> Result:
+    services.empty()
+    directory = services.new_directory("ingest")
+    workers = [
+        Worker(directory / f"worker-{n}", broker=services.broker.url, roles="ingest", app_id=directory.name)
+        for n in range(count)
+    ]
+    who = "Sluice" if count == 1 else f"Sluice, {count} processes"
     with contextlib.ExitStack() as stack:
         for worker in workers:
-            stack.enter_context(services.running(worker))
+            stack.enter_context(running(worker))
         urls = [f"{worker.url}/logCollect2" for worker in workers]
-        warm = load_http(urls, load.connections, load.events, WARM_S)
-        before = [usage(worker.pid) for worker in workers]
-        said = load_http(urls, load.connections, load.events, load.seconds)
-        after = [usage(worker.pid) for worker in workers]
-    cpu_s = sum(late.cpu_s - early.cpu_s for early, late in zip(before, after, strict=True))
-    note = _checked(broker, services.RAW_LOG, load, warm, said)
-    who = SLUICE if count == 1 else f"{SLUICE}, {count} processes"
-    peak_mb = max(each.peak_mb for each in after)
+        return _measured(services.broker, RAW_LOG, load, "sluice", who, workers, urls)
+
+
+def _flume(services: Services, load: Load) -> Result:
+    services.empty()
+    services.broker.create_topic(FLUME_TOPIC, PARTITIONS)
+    port = free_port()
+    agent = flume.http_source(services.new_directory("flume"), services.broker.bootstrap, FLUME_TOPIC, port)
+    with running(agent):
+        return _measured(services.broker, FLUME_TOPIC, load, "peer", "Flume", [agent], [f"http://{LOCALHOST}:{port}/"])
+
+
+def _measured(
+    broker: LiveKafka, topic: str, load: Load, kind: Kind, who: str, programs: Sequence[Program], urls: list[str]
+) -> Result:
+    warm = load_http(urls, load.connections, load.events, load.warm_s)
+    before = usage(programs)
+    said = load_http(urls, load.connections, load.events, load.seconds)
+    after = usage(programs)
     return Result(
-        "ingest", who, str(load), said.per_s * load.events, "events/s", cpu_s / max(said.posts, 1) * 1e6, peak_mb, note
+        "ingest",
+        str(load),
+        kind,
+        who,
+        said.per_s * load.events,
+        "events/s",
+        (after.cpu_s - before.cpu_s) / (said.posts * load.events) * 1e6,
+        after.peak_mb,
+        _checked(broker, topic, load, warm, said),
+        said.p50_ms,
+        said.p99_ms,
     )
 
 
-def _flume(directory: Path, broker: LiveKafka, load: Load) -> Result:
-    broker.create_topic(FLUME_TOPIC, partitions=services.PARTITIONS)
-    port = free_port()
-    with flume.http_source(directory / "flume", broker.bootstrap, FLUME_TOPIC, port) as process:
-        wait_until(lambda: _listens(port), 60, "Flume's HTTP source")
-        urls = [f"http://{LOCALHOST}:{port}/"]
-        warm = load_http(urls, load.connections, load.events, WARM_S)
-        before = usage(process.pid)
-        said = load_http(urls, load.connections, load.events, load.seconds)
-        after = usage(process.pid)
-    note = _checked(broker, FLUME_TOPIC, load, warm, said)
-    cpu_us = (after.cpu_s - before.cpu_s) / max(said.posts, 1) * 1e6
-    return Result("ingest", "Flume", str(load), said.per_s * load.events, "events/s", cpu_us, after.peak_mb, note)
-
-
 def _checked(broker: LiveKafka, topic: str, load: Load, *runs: Said) -> str:
-    """All that was acknowledged has arrived; what was under way when wrk stopped may have arrived too."""
+    """All that was acknowledged has arrived; what was under way when wrk stopped may have arrived too, and no more."""
     acknowledged = sum(run.posts for run in runs) * load.events
     under_way = len(runs) * load.connections * load.events
     arrived = sum(broker.end_offsets(topic).values())
-    assert acknowledged <= arrived, f"{arrived:,} arrived of {acknowledged:,} acknowledged"
-    extra = arrived - acknowledged
-    # Flume's channel writes in transactions, whose markers take offsets too: only a lower bound holds for it.
-    note = "all arrived" if extra <= under_way else f"all arrived, and {extra:,} offsets more"
-    last = runs[-1]
-    return f"p50 {last.p50_ms:.1f} ms, p99 {last.p99_ms:.1f} ms, {last.refused} refused, {note}"
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOCALHOST, port)) == 0
+    assert acknowledged <= arrived <= acknowledged + under_way, f"{arrived:,} arrived, {acknowledged:,} acknowledged"
+    return f"{arrived:,} arrived, {acknowledged:,} of them acknowledged; {runs[-1].refused} posts refused"

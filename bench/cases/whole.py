@@ -3,76 +3,113 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from bench import services
 from bench.measure import usage
-from bench.progress import drain
-from bench.result import SLUICE, Result
+from bench.progress import drain, lags
+from bench.result import Result
+from bench.services import RAW_LOG, Services, running
+from bench.wrk import load_http
 from tests.support.worker import Worker
 
+EVENTS_A_POST = 100
+ROLL_S = 5
 
-def everything(directory: Path, *, posts: int, events: int, connections: int) -> Iterator[Result]:
-    """All roles in one worker: posts end as rows in HDFS and as requests in windows, exactly."""
-    total = posts * events
-    with services.kafka(directory) as broker, services.hdfs(directory) as hdfs:
-        worker = Worker(
-            directory / "worker",
-            broker=broker.url,
-            history=hdfs.history_url("/bench"),
-            settings={"SLUICE_HISTORY_ROLL_INTERVAL_S": 5},
-        )
-        with services.running(worker):
-            before = usage(worker.pid)
-            began = time.monotonic()
-            said = _program("bench.http_load", worker.url, posts, connections, events)
-            posted_s = time.monotonic() - began
-            for group in ("sluice-monitor", "sluice-history"):
-                drain(broker.bootstrap, group, services.RAW_LOG, total, alive=lambda: worker.running, deadline_s=300)
-                if group == "sluice-monitor":
-                    counted_s = time.monotonic() - began
-            stored_s = time.monotonic() - began
-            after = usage(worker.pid)
-            windows = sum(window["requests"] for window in worker.get_json("/api/access")["windows"])
-        rows = sum(hdfs.read(path).count(b"\n") for path in hdfs.files("/bench/data"))
-        assert windows == rows == total, f"{windows} in windows and {rows} rows of {total} events"
-    note = (
-        f"posted in {posted_s:.1f} s (p99 {said['p99_ms']} ms), counted {counted_s - posted_s:.1f} s later, "
-        f"all in HDFS {stored_s - posted_s:.1f} s later; rows and windows exact"
+
+def everything(services: Services, per_s: int, connections: int, seconds: float) -> Iterator[Result]:
+    """All roles in one worker at a steady rate: posts end as rows in HDFS and as requests in windows, exactly."""
+    services.empty()
+    directory, broker, hdfs = services.new_directory("everything"), services.broker, services.hdfs
+    worker = Worker(
+        directory,
+        broker=broker.url,
+        app_id=directory.name,
+        history=hdfs.history_url(f"/{directory.name}"),
+        settings={"SLUICE_HISTORY_ROLL_INTERVAL_S": ROLL_S},
     )
-    load = f"{posts:,} posts of {events}, {connections:,} connections"
-    cpu_us = (after.cpu_s - before.cpu_s) / total * 1e6
-    yield Result("everything", SLUICE, load, total / counted_s, "events/s", cpu_us, after.peak_mb, note)
+    groups = [f"{directory.name}-monitor", f"{directory.name}-history"]
+    with running(worker), ThreadPoolExecutor(1) as thread:
+        before, posts_s = usage([worker]), per_s / EVENTS_A_POST
+        posting = thread.submit(
+            load_http, [f"{worker.url}/logCollect2"], connections, EVENTS_A_POST, seconds, per_s=posts_s
+        )
+        behind = lags(broker.bootstrap, RAW_LOG, groups, lambda: not posting.done())
+        said, ended = posting.result(), time.monotonic()
+        total = sum(broker.end_offsets(RAW_LOG).values())
+        assert said.posts <= total / EVENTS_A_POST <= said.posts + connections, (
+            f"{said.posts:,} posts, {total:,} events"
+        )
+        done = [drain(broker.bootstrap, group, RAW_LOG, total, [worker], began=ended) for group in groups]
+        used = usage([worker])
+        windows = sum(window["requests"] for window in worker.get_json("/api/access")["windows"])
+    rows = sum(hdfs.read(path).count(b"\n") for path in hdfs.files(f"/{directory.name}/data"))
+    hdfs.client.delete(f"/{directory.name}", recursive=True)
+    assert windows == rows == total, f"{windows:,} in windows and {rows:,} rows of {total:,} events"
+    counted, stored = (
+        f"{_halves(behind[group])}, all done {each.seconds:.1f} s after the last post"
+        for group, each in zip(groups, done, strict=True)
+    )
+    yield Result(
+        "everything",
+        f"{per_s:,} events/s, {EVENTS_A_POST} a post, for {seconds:.0f} s",
+        "sluice",
+        "Sluice, all roles in one worker",
+        said.per_s * EVENTS_A_POST,
+        "events/s",
+        (used.cpu_s - before.cpu_s) / total * 1e6,
+        used.peak_mb,
+        f"rows and windows exact; monitor's {counted}; history's {stored}",
+        said.p50_ms,
+        said.p99_ms,
+    )
 
 
-def latency(directory: Path, *, per_s: int, seconds: float) -> Iterator[Result]:
+def latency(services: Services, per_s: int, seconds: float) -> Iterator[Result]:
     """From the post to `access-log` (read_committed) and to `/api/access`, at a steady rate."""
-    with services.kafka(directory) as broker:
-        worker = Worker(directory / "worker", broker=broker.url, roles="ingest,monitor")
-        with services.running(worker):
-            before = usage(worker.pid)
-            said = _program("bench.latency", worker.url, broker.bootstrap, per_s, seconds)
-            after = usage(worker.pid)
-    total = int(str(said["events"]))
+    services.empty()
+    directory = services.new_directory("latency")
+    worker = Worker(directory, broker=services.broker.url, roles="ingest,monitor", app_id=directory.name)
+    with running(worker):
+        before = usage([worker])
+        said = _program("bench.latency", worker.url, services.broker.bootstrap, per_s, seconds)
+        after = usage([worker])
+    total = int(said["events"])
     assert said["counted"] == said["forwarded"] == total, said
     cpu_us = (after.cpu_s - before.cpu_s) / total * 1e6
     for where in ("access-log", "/api/access"):
         seen = said[where]
-        assert isinstance(seen, dict)
-        note = f"p50 {seen['p50_ms']} ms, p99 {seen['p99_ms']} ms, largest {seen['max_ms']} ms; all seen"
-        load = f"post to {where}, {per_s:,} events/s"
-        yield Result("latency", SLUICE, load, total / seconds, "events/s", cpu_us, after.peak_mb, note)
+        yield Result(
+            "latency",
+            f"post to {where}, {per_s:,} events/s",
+            "sluice",
+            "Sluice",
+            said["per_s"],
+            "events/s",
+            cpu_us,
+            after.peak_mb,
+            f"all {total:,} seen, the latest after {seen['max_ms']:,.0f} ms",
+            seen["p50_ms"],
+            seen["p99_ms"],
+        )
 
 
-def _program(module: str, *arguments: object) -> dict[str, object]:
+def _halves(lag: Sequence[int]) -> str:
+    """Whether a lag grows."""
+    middle = len(lag) // 2
+    first, second = (statistics.median(half or [0]) for half in (lag[:middle], lag[middle:]))
+    return f"lag {first:,.0f}, then {second:,.0f} (medians of both halves)"
+
+
+def _program(module: str, *arguments: object) -> Any:
     ran = subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True, timeout=900, check=False
     )
     if ran.returncode != 0:
         raise RuntimeError(f"{module} failed:\n{ran.stderr[-3000:]}")
-    said: dict[str, object] = json.loads(ran.stdout)
-    return said
+    return json.loads(ran.stdout)

@@ -1,109 +1,99 @@
-"""Flume 1.11: an HTTP source into its Kafka channel, and a Kafka source into its HDFS sink."""
+"""Flume 1.11 doing Sluice's work: an HTTP source into its Kafka channel, and a Kafka source into its HDFS sink."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
 from pathlib import Path
 
-from deploy.cluster.fetch import fetch
-from deploy.cluster.process import LOCALHOST, ServiceProcess
-from deploy.cluster.programs import java
+from bench.progress import Done, follow
+from deploy.cluster.flume import Flume
+from deploy.cluster.process import LOCALHOST
 
 HEAP_MB = 1024
-GROUP = "flume-history"
-
-_HTTP = """
-a.sources = http
-a.channels = kafka
-a.sources.http.type = http
-a.sources.http.bind = {host}
-a.sources.http.port = {port}
-a.sources.http.channels = kafka
-a.channels.kafka.type = org.apache.flume.channel.kafka.KafkaChannel
-a.channels.kafka.kafka.bootstrap.servers = {bootstrap}
-a.channels.kafka.kafka.topic = {topic}
-a.channels.kafka.kafka.consumer.group.id = flume-http
-a.channels.kafka.kafka.producer.acks = all
-a.channels.kafka.kafka.producer.compression.type = lz4
-"""
-
-# Large batches and a large channel: with the defaults (100) it would be far slower.
-_HISTORY = """
-a.sources = kafka
-a.channels = memory
-a.sinks = hdfs
-a.sources.kafka.type = org.apache.flume.source.kafka.KafkaSource
-a.sources.kafka.kafka.bootstrap.servers = {bootstrap}
-a.sources.kafka.kafka.topics = raw-log
-a.sources.kafka.kafka.consumer.group.id = {group}
-a.sources.kafka.kafka.consumer.auto.offset.reset = earliest
-a.sources.kafka.batchSize = 10000
-a.sources.kafka.batchDurationMillis = 500
-a.sources.kafka.channels = memory
-a.channels.memory.type = memory
-a.channels.memory.capacity = 200000
-a.channels.memory.transactionCapacity = 20000
-a.sinks.hdfs.type = hdfs
-a.sinks.hdfs.channel = memory
-a.sinks.hdfs.hdfs.path = {url}/%{{type}}/%Y-%m-%d/%H
-a.sinks.hdfs.hdfs.useLocalTimeStamp = true
-a.sinks.hdfs.hdfs.fileType = {file_type}
-{codec}
-a.sinks.hdfs.hdfs.writeFormat = Text
-a.sinks.hdfs.hdfs.rollInterval = 60
-a.sinks.hdfs.hdfs.rollSize = 134217728
-a.sinks.hdfs.hdfs.rollCount = 0
-a.sinks.hdfs.hdfs.batchSize = 10000
-a.sinks.hdfs.hdfs.minBlockReplicas = 1
-"""
+# With Java's own choice of compiler and collector, as a server has it; Hadoop looks into private fields of java.lang.
+JAVA_OPTIONS = ("--add-opens=java.base/java.lang=ALL-UNNAMED",)
+_CHANNEL = "org.apache.flume.channel.kafka.KafkaChannel"
+_KAFKA_SOURCE = "org.apache.flume.source.kafka.KafkaSource"
 
 
-@contextmanager
-def http_source(directory: Path, bootstrap: str, topic: str, port: int) -> Iterator[ServiceProcess]:
-    """HTTP into Kafka; ready when it listens is for the caller to see."""
-    with _agent(directory, _HTTP.format(host=LOCALHOST, port=port, bootstrap=bootstrap, topic=topic)) as process:
-        yield process
-
-
-@contextmanager
-def hdfs_sink(directory: Path, bootstrap: str, url: str, *, gzip: bool) -> Iterator[ServiceProcess]:
-    """raw-log into text files below `url`."""
-    file_type = "CompressedStream" if gzip else "DataStream"
-    codec = "a.sinks.hdfs.hdfs.codeC = gzip" if gzip else ""
-    text = _HISTORY.format(bootstrap=bootstrap, group=GROUP, url=url, file_type=file_type, codec=codec)
-    with _agent(directory, text) as process:
-        yield process
-
-
-@contextmanager
-def _agent(directory: Path, configuration: str) -> Iterator[ServiceProcess]:
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "agent.conf").write_text(configuration)
-    (directory / "log4j2.xml").write_text(_LOGGING)
-    process = ServiceProcess(
-        "Flume",
-        [
-            java(),
-            f"-Xmx{HEAP_MB}m",
-            f"-Dlog4j2.configurationFile={directory / 'log4j2.xml'}",
-            "--add-opens=java.base/java.lang=ALL-UNNAMED",
-            *("-cp", f"{fetch('flume-peer')}/*:{fetch('hadoop')}/*"),
-            *("org.apache.flume.node.Application", "-n", "a", "-f", str(directory / "agent.conf")),
-        ],
-        directory / "flume.log",
-        cwd=directory,
+def http_source(directory: Path, bootstrap: str, topic: str, port: int) -> Flume:
+    """HTTP into Kafka, answered when Kafka has acknowledged."""
+    return _flume(
+        directory,
+        {
+            "sources": "http",
+            "channels": "kafka",
+            **_part("sources.http", {"type": "http", "bind": LOCALHOST, "port": port, "channels": "kafka"}),
+            **_part(
+                "channels.kafka",
+                {
+                    "type": _CHANNEL,
+                    "kafka.bootstrap.servers": bootstrap,
+                    "kafka.topic": topic,
+                    "kafka.consumer.group.id": "flume-http",
+                    "kafka.producer.acks": "all",
+                    "kafka.producer.compression.type": "lz4",
+                },
+            ),
+        },
     )
-    process.start()
-    try:
-        yield process
-        process.stop(30)
-    finally:
-        process.kill()
 
 
-_LOGGING = """<Configuration status="WARN">
-  <Appenders><Console name="out"><PatternLayout pattern="%d %p %c: %m%n"/></Console></Appenders>
-  <Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers>
-</Configuration>
-"""
+def hdfs_sink(directory: Path, bootstrap: str, topic: str, url: str) -> Flume:
+    """A topic into text files below `url`. Batches and channel are large: with the defaults it is far slower."""
+    return _flume(
+        directory,
+        {
+            "sources": "kafka",
+            "channels": "memory",
+            "sinks": "hdfs",
+            **_part(
+                "sources.kafka",
+                {
+                    "type": _KAFKA_SOURCE,
+                    "kafka.bootstrap.servers": bootstrap,
+                    "kafka.topics": topic,
+                    "kafka.consumer.group.id": directory.name,
+                    "kafka.consumer.auto.offset.reset": "earliest",
+                    "batchSize": 10_000,
+                    "batchDurationMillis": 500,
+                    "channels": "memory",
+                },
+            ),
+            **_part("channels.memory", {"type": "memory", "capacity": 200_000, "transactionCapacity": 20_000}),
+            **_part(
+                "sinks.hdfs",
+                {
+                    "type": "hdfs",
+                    "channel": "memory",
+                    "hdfs.path": f"{url}/%{{type}}/%Y-%m-%d/%H",
+                    "hdfs.useLocalTimeStamp": "true",
+                    "hdfs.fileType": "DataStream",
+                    "hdfs.writeFormat": "Text",
+                    "hdfs.rollInterval": 60,
+                    "hdfs.rollSize": 134_217_728,
+                    "hdfs.rollCount": 0,
+                    "hdfs.batchSize": 10_000,
+                    "hdfs.minBlockReplicas": 1,
+                },
+            ),
+        },
+        with_hadoop=True,
+    )
+
+
+def drain(agent: Flume, total: int, *, began: float) -> Done:
+    """Wait until the HDFS sink has written and flushed so many events, as the agent itself counts."""
+
+    async def written() -> int:
+        return int(agent.metrics()["SINK.hdfs"]["EventDrainSuccessCount"])
+
+    return asyncio.run(follow(written, total, [agent], began=began))
+
+
+def _part(prefix: str, properties: dict[str, object]) -> dict[str, object]:
+    return {f"{prefix}.{name}": value for name, value in properties.items()}
+
+
+def _flume(directory: Path, properties: dict[str, object], *, with_hadoop: bool = False) -> Flume:
+    return Flume(directory, properties, heap_mb=HEAP_MB, java_options=JAVA_OPTIONS, with_hadoop=with_hadoop)

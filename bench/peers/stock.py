@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.cluster.process import ServiceProcess
 from tests.support.worker import ROOT
 
+FORWARDED = "stock-access-log"
 
-@contextmanager
-def agent(directory: Path, broker_url: str) -> Iterator[ServiceProcess]:
-    """The running worker."""
-    directory.mkdir(parents=True, exist_ok=True)
-    process = ServiceProcess(
+
+def agent(directory: Path, broker_url: str) -> ServiceProcess:
+    """The worker, not started; its group is named as the directory."""
+    return ServiceProcess(
         "stock Faust",
         [sys.executable, "-m", "faust", "-A", "bench.peers.stock_faust", "worker", "-l", "warn"],
         directory / "faust.log",
@@ -24,12 +22,8 @@ def agent(directory: Path, broker_url: str) -> Iterator[ServiceProcess]:
         environment={
             **os.environ,
             "PYTHONPATH": str(ROOT),
+            "STOCK_ID": directory.name,
             "STOCK_BROKER": broker_url,
             "STOCK_DATA": str(directory / "data"),
         },
     )
-    process.start()
-    try:
-        yield process
-    finally:
-        process.kill()  # it has nothing to keep

@@ -1,7 +1,7 @@
 """The peer of the monitor: Faust as its documentation shows it, one event at a time, at-least-once.
 
 raw-log -> parsed access lines -> JSON to `stock-access-log`, and a tumbling window table of requests and bytes.
-Run by `faust -A bench.peers.stock_faust worker`, with STOCK_BROKER and STOCK_DATA in the environment.
+Run by `faust -A bench.peers.stock_faust worker`, with STOCK_ID, STOCK_BROKER and STOCK_DATA in the environment.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LINE = re.compile(
 )
 
 app = faust.App(
-    "stock",
+    os.environ.get("STOCK_ID", "stock"),
     broker=os.environ.get("STOCK_BROKER", "kafka://127.0.0.1:9092"),
     datadir=os.environ.get("STOCK_DATA", "stock-data"),
     store="rocksdb://?driver=rocksdict",

@@ -1,42 +1,40 @@
-"""Kafka Streams 3.9 doing the monitor's work: `AccessWindows.java`, compiled when it is started."""
+"""Kafka Streams 3.9 doing the monitor's work: `AccessWindows.java`, compiled for each run."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.cluster.fetch import fetch
 from deploy.cluster.process import ServiceProcess
 from deploy.cluster.programs import java, javac
 
-GROUP = "streams"  # application id, consumer group, and prefix of its topics
 HEAP_MB = 512
+THREADS = 2
 _SOURCE = Path(__file__).with_name("AccessWindows.java")
 
 
-@contextmanager
-def topology(directory: Path, bootstrap: str, *, threads: int = 2) -> Iterator[ServiceProcess]:
-    """The running topology. Raises: subprocess.CalledProcessError where it does not compile."""
-    directory.mkdir(parents=True, exist_ok=True)
+def topology(directory: Path, bootstrap: str) -> ServiceProcess:
+    """The topology, not started; its group and the prefix of its topics are the directory's name.
+
+    Raises: subprocess.CalledProcessError where it does not compile.
+    """
     classpath = f"{fetch('kafka-streams')}/*"
     subprocess.run([javac(), "-nowarn", "-d", str(directory), "-cp", classpath, str(_SOURCE)], check=True, timeout=120)
-    process = ServiceProcess(
+    return ServiceProcess(
         "Kafka Streams",
         [
             java(),
             f"-Xmx{HEAP_MB}m",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             *("-cp", f"{directory}:{classpath}"),
-            *("AccessWindows", bootstrap, GROUP, str(directory / "state"), str(threads)),
+            *("AccessWindows", bootstrap, directory.name, str(directory / "state"), str(THREADS)),
         ],
         directory / "streams.log",
         cwd=directory,
     )
-    process.start()
-    try:
-        yield process
-        process.stop(30)
-    finally:
-        process.kill()
+
+
+def forwarded(directory: Path) -> str:
+    """The topic that the topology of this directory writes to."""
+    return f"{directory.name}-access-log"

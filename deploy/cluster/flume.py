@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 from deploy.cluster.fetch import fetch
+from deploy.cluster.hdfs import SUPERUSER
 from deploy.cluster.process import LOCALHOST, ServiceProcess, free_port
 from deploy.cluster.programs import LIGHT_DUTY, java
 
@@ -44,17 +46,26 @@ class Flume:
         appenders: str = "",
         loggers: str = "",
         heap_mb: int = 128,
+        java_options: Sequence[str] = LIGHT_DUTY,
+        with_hadoop: bool = False,
     ) -> None:
         """Nothing runs yet. `properties` are Flume's without the agent's name: `{"sources": "lines", ...}`.
 
-        `appenders` and `loggers` are Log4j's XML, for more than the log on its console.
+        `appenders` and `loggers` are Log4j's XML, for more than the log on its console. An HDFS sink is
+        `with_hadoop`.
         """
         self.directory = directory
         self.port = free_port()
         self._properties = dict(properties)
         self._logging = _LOGGING.format(appenders=appenders, loggers=loggers)
-        self._heap_mb = heap_mb
-        self._process = ServiceProcess("Flume", [], directory / "flume.log", cwd=directory)
+        self._java = [f"-Xmx{heap_mb}m", *java_options]
+        self._with_hadoop = with_hadoop
+        environment = {**os.environ, "HADOOP_USER_NAME": SUPERUSER} if with_hadoop else None
+        self._process = ServiceProcess("Flume", [], directory / "flume.log", cwd=directory, environment=environment)
+
+    @property
+    def running(self) -> bool:
+        return self._process.running
 
     @property
     def pid(self) -> int:
@@ -65,16 +76,16 @@ class Flume:
 
         Raises: StartFailed, FetchFailed, ProgramMissing.
         """
-        home = fetch("flume")
+        classpath = [f"{fetch(part)}/*" for part in (("flume", "hadoop") if self._with_hadoop else ("flume",))]
         conf = self.directory / "conf"
         conf.mkdir(parents=True, exist_ok=True)
         lines = [f"{AGENT}.{key} = {value}" for key, value in self._properties.items()]
         (conf / "agent.properties").write_text("\n".join(lines) + "\n")
         (conf / "log4j2.xml").write_text(self._logging)
         self._process.command = [
-            *(java(), f"-Xmx{self._heap_mb}m", *LIGHT_DUTY),
+            *(java(), *self._java),
             *("-Dflume.monitoring.type=http", f"-Dflume.monitoring.port={self.port}"),
-            *("-cp", f"{conf}:{home}/*", "org.apache.flume.node.Application"),
+            *("-cp", ":".join([str(conf), *classpath]), "org.apache.flume.node.Application"),
             *("-n", AGENT, "-f", str(conf / "agent.properties"), "--no-reload-conf"),
         ]
         self._process.start()
