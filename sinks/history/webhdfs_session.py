@@ -29,7 +29,9 @@ class NameNodeSession:
     def __init__(self, name_nodes: list[str]) -> None:
         self.params: dict[str, str] = {}  # of each request; the client sets the user here
         self._name_nodes = name_nodes
-        self._answering: str | None = None  # the NameNode that answered last
+        self._answering: str | None = None  # the NameNode that takes the calls
+        self._said: dict[str, str] = {}  # of those that were passed over since their last answer
+        self._lock = threading.Lock()  # of these two
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
 
@@ -88,14 +90,20 @@ class NameNodeSession:
         if name_node is not None:
             sent_to = "" if asked.startswith(f"{name_node}/") else f"{urlsplit(asked).netloc}: "
             self._local.passed_over.append(f"{name_node}: {sent_to}{said}")
+            with self._lock:
+                self._said[name_node] = f"{sent_to}{said}"
 
     def _note_answer(self, name_node: str) -> None:
-        if self._local.passed_over and name_node != self._answering:
-            logger.warning("HDFS: %s answers now, after %s", name_node, self.passed_over())
+        self.begin_call()  # what goes wrong from here on has nothing to do with those that were passed over
+        with self._lock:
+            self._said.pop(name_node, None)
+            # One that is slow to answer may do so after another one has taken over: that changes nothing.
+            if name_node == self._answering or (self._answering and self._answering not in self._said):
+                return
             self._answering = name_node
-        elif self._answering is None:
-            self._answering = name_node
-        self.begin_call()  # what goes wrong from here on has nothing to do with the others
+            others = "; ".join(f"{other}: {said}" for other, said in self._said.items())
+        if others:
+            logger.warning("HDFS: %s answers now, after %s", name_node, others)
 
 
 def _error_of(response: requests.Response) -> dict[str, str] | None:

@@ -24,20 +24,27 @@ def _exception(name: str, message: str = "because") -> bytes:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts servers that give one answer to everything; gives their URL."""
+    """Starts servers that give one answer to everything, after some first ones; gives their URL."""
     servers: list[ThreadingHTTPServer] = []
 
-    def start(status: int, body: bytes, seen: list[str] | None = None, location: str | None = None) -> str:
+    def start(
+        status: int,
+        body: bytes,
+        seen: list[str] | None = None,
+        location: str | None = None,
+        first: list[Answer] | None = None,
+    ) -> str:
         class Handler(BaseHTTPRequestHandler):
             def answer(self) -> None:
                 if seen is not None:
                     seen.append(f"{self.command} {self.path}")
-                self.send_response(status)
+                code, content = first.pop(0) if first else (status, body)
+                self.send_response(code)
                 if location is not None:
                     self.send_header("Location", location)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(content)
 
             do_GET = do_PUT = do_DELETE = answer
 
@@ -132,6 +139,23 @@ def test_the_one_that_answers_is_asked_first_by_every_thread_and_named_once(
     assert len(asked) == 1
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == [f"HDFS: {active} answers now, after {standby}: StandbyException: state standby"]
+    storage.close()
+
+
+def test_another_one_is_named_also_where_none_answered_for_a_while(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers, standby = (200, b'{"FileStatuses": {"FileStatus": []}}'), (403, _exception("StandbyException"))
+    first = serve(*standby, first=[answers])
+    second = serve(*answers, first=[standby])
+    storage = _storage(first, second)
+    assert storage.entries("data") == []
+    with pytest.raises(StorageUnavailable):
+        storage.entries("data")
+    for _ in range(2):
+        assert storage.entries("data") == []
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [f"HDFS: {second} answers now, after {first}: StandbyException: because"]
     storage.close()
 
 
