@@ -30,13 +30,13 @@ THEIRS: dict[str, set[str]] = {
     "config": {"tomli"},
     "parsers": {"orjson"},
     "streaming": {"aiohttp", "aiokafka", "faust", "mode", "orjson", "rocksdict", "uvloop", "yarl"},
-    "sources": {"aiohttp", "aiokafka", "fastavro", "orjson", "rocksdict", "thriftpy2", "zstandard", "isal"},
+    "sources": {"aiohttp", "aiokafka", "fastavro", "orjson", "rocksdict", "thriftpy2", "zstandard"},
     "sinks": {"aiohttp", "aiokafka", "hdfs", "orjson", "requests", "requests_kerberos", "zstandard", "isal"},
     "tables": {"orjson"},
     "agents": set(),
     "app": {
         *("aiohttp", "aiokafka", "faust", "hdfs", "mode", "orjson", "prometheus_client", "requests", "uvloop"),
-        *("yarl", "zstandard", "isal"),
+        *("yarl", "zstandard"),
     },
 }
 
