@@ -36,7 +36,7 @@ class NameNodeSession:
         self._sessions: list[requests.Session] = []
 
     def begin_call(self) -> None:
-        """Forget what NameNodes said to this thread's last call."""
+        """Forget what NameNodes said to this thread: what goes wrong from here on has nothing to do with it."""
         self._local.passed_over = []
 
     def passed_over(self) -> str:
@@ -69,6 +69,8 @@ class NameNodeSession:
         if error is not None and error["exception"] in PASSED_OVER:
             first_line = error["message"].partition("\n")[0]  # the rest is a Java stack trace
             self._pass_over(name_node, response.url, f"{error['exception']}: {first_line}")
+        elif response.is_redirect:
+            self.begin_call()  # a standby one sends uploads on, too: it is not the one that takes calls
         elif name_node is not None:
             self._note_answer(name_node)
         return response
@@ -94,7 +96,7 @@ class NameNodeSession:
                 self._said[name_node] = f"{sent_to}{said}"
 
     def _note_answer(self, name_node: str) -> None:
-        self.begin_call()  # what goes wrong from here on has nothing to do with those that were passed over
+        self.begin_call()
         with self._lock:
             self._said.pop(name_node, None)
             # One that is slow to answer may do so after another one has taken over: that changes nothing.

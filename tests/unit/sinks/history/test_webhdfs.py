@@ -159,6 +159,18 @@ def test_another_one_is_named_also_where_none_answered_for_a_while(
     storage.close()
 
 
+def test_a_standby_that_sends_an_upload_on_is_not_named(
+    serve: Serve, closed_port: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """HDFS's standby NameNodes refuse all but that; the DataNode then asks the active one."""
+    data_node = serve(201, b"")
+    standby = serve(307, b"", location=f"{data_node}/webhdfs/v1/a?op=CREATE")
+    storage = _storage(closed_port, standby)
+    storage.write("a", Body([b"x"]))
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    storage.close()
+
+
 def test_an_error_of_a_data_node_is_not_hidden_by_what_name_nodes_said(serve: Serve, closed_port: str) -> None:
     standby = serve(403, _exception("StandbyException"))
     active = serve(307, b"", location=f"{closed_port}/webhdfs/v1/a?op=CREATE")
