@@ -1,14 +1,16 @@
-"""Offsets that Kafka dropped before a group had read them: found, and accepted for the group to go on behind them."""
+"""Offsets that Kafka dropped before a group had read them: found, accepted so that it goes on behind them, shown."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from aiokafka import TopicPartition
 
@@ -21,8 +23,12 @@ from config.settings import Settings
 from sinks.history.commit import CommitLog
 from sinks.history.storage import Storage
 from sinks.history.writer import PartitionWriter
-from streaming.marker import MARKER, Marker
+from streaming.marker import MARKER, Marker, gaps
+from streaming.marker import Gap as LeftOut
+from tables.memory import MemoryStore
 
+OURS = MARKER[:1]  # what a changelog keeps beside the windows begins so
+_ACCEPTED = re.compile(r"gap accepted (\d+)-(\d+)")  # as Gap.metadata has it
 NEWEST_RECORDS = 1000  # of a changelog: its newest transaction has the marker, unless many were aborted after it
 
 
@@ -114,6 +120,49 @@ async def accept_in_history(storage: Storage, settings: Settings, gap: Gap, why:
         writer = PartitionWriter(RAW_LOG, gap.partition, storage, options, executor, time.monotonic)
         await writer.recover()
         await writer.accept_loss(gap.begin, why, first=gap.next_offset)
+
+
+async def left_out_by_monitor(
+    brokers: Brokers, app_id: str, most_records: int | None = None
+) -> dict[int, list[LeftOut]] | None:
+    """Offsets that are in no window and no monitoring topic for good, by partition: accepted gaps, and skipped ones.
+
+    A gap that was just accepted, and that no worker has come by yet, is among them. Reads the whole changelog: a second
+    for some 300,000 records. None where it has more than `most_records`. Raises BrokersUnavailable.
+    """
+    changelog = changelog_topic(app_id)
+    try:
+        begins, ends = await brokers.beginnings(changelog), await committed_ends(brokers, changelog)
+    except TopicMissing:
+        return {}
+    stretches = {TopicPartition(changelog, p): (begins.get(p, end), end) for p, end in ends.items()}
+    if most_records is not None and sum(end - begin for begin, end in stretches.values()) > most_records:
+        return None
+    kept = {partition: MemoryStore() for partition in ends}
+    async for tp, records in read(brokers, stretches):
+        ours = {record.key: record.value for record in records if record.key and record.key.startswith(OURS)}
+        kept[tp.partition].write(ours)
+    found = {partition: gaps(store) for partition, store in kept.items()}
+    for partition, at in (await brokers.committed(f"{app_id}-monitor", RAW_LOG)).items():
+        waiting = _ACCEPTED.fullmatch(at.metadata)  # until the partition's next start
+        if waiting is not None:
+            found.setdefault(partition, []).append(LeftOut(int(waiting[1]), int(waiting[2]), at.metadata))
+    return {partition: found[partition] for partition in sorted(found) if found[partition]}
+
+
+def left_out_json(found: Mapping[int, Sequence[LeftOut]]) -> dict[str, list[dict[str, Any]]]:
+    """The same by partition, as JSON values."""
+    return {str(partition): [each._asdict() for each in left_out] for partition, left_out in found.items()}
+
+
+def left_out_lines(group: str, found: Mapping[int, Sequence[LeftOut]]) -> list[str]:
+    """The same for people, a line each."""
+    return [
+        f"{RAW_LOG}[{partition}] accepted gap of {group}: {each.first} to {each.last}: "
+        f"in no window and no monitoring topic ({each.said or 'the offset was set without a word'})"
+        for partition, left_out in found.items()
+        for each in left_out
+    ]
 
 
 async def _applied(brokers: Brokers, changelog: str, partition: int) -> int | None:

@@ -41,7 +41,8 @@ def register(app: Any, services: Services) -> None:
         \b
         --group history   a commit record says that these offsets will never be in the history, since when and why;
                           `verify` reports them as an accepted gap.
-        --group monitor   sets the stopped group's offset to the oldest record there is; the windows lack what is gone.
+        --group monitor   sets the stopped group's offset to the oldest record there is; the windows lack what is gone,
+                          and `status` and `verify` list it.
 
         The group's workers have to be stopped. At a terminal it asks first, unless --yes is given.
 

@@ -9,11 +9,15 @@ from typing import Any
 
 from app.cluster import Worker, merged_flows, read_workers
 from app.errors import TopicMissing
+from app.gaps import left_out_by_monitor, left_out_json, left_out_lines
 from app.heartbeat import workers_topic
 from app.lag import Lag, lag_json, total_lag
 from app.services import Services
 from app.shell import NOT_WELL, WELL, ShellCommand, escaped, json_option, table
+from streaming.marker import Gap
 
+# Of a changelog, to be read for gaps that were accepted: a second's work. `verify` has the time for any number.
+MOST_RECORDS = 300_000
 TROUBLED = ("failed", "backing off")
 FLOW_COLUMNS = (
     *("FLOW", "KIND", "STATE", "RECEIVED", "ACCEPTED", "SENT", "IN SPOOL", "REJECTED", "PER S", "LAST EVENT"),
@@ -27,6 +31,8 @@ def register(app: Any, services: Services) -> None:
     class status(ShellCommand):
         """Workers, flows, the lag of each group, and every problem there is.
 
+        Gaps that were accepted for the monitor are listed; they are no problem. `verify` lists the history's, too.
+
         Exit status: 0 no problem, 1 a problem, 3 no broker answers.
         """
 
@@ -34,6 +40,8 @@ def register(app: Any, services: Services) -> None:
 
         async def answer(self, **_options: Any) -> int:
             workers, lag = await _asked(self.services)
+            app_id = self.services.settings.app_id
+            left_out = await left_out_by_monitor(self.services.brokers, app_id, MOST_RECORDS)
             flows = merged_flows(workers)
             found = problems(workers, flows, lag, self.services.lag.groups)
             if self.as_json:
@@ -44,10 +52,11 @@ def register(app: Any, services: Services) -> None:
                         "workers": [worker.json() for worker in workers],
                         **flows,
                         **lag_json(lag),
+                        "left_out": {f"{app_id}-monitor": None if left_out is None else left_out_json(left_out)},
                     }
                 )
             else:
-                self.show(as_text(workers, flows, lag, found))
+                self.show(as_text(workers, flows, lag, found, gap_lines(f"{app_id}-monitor", left_out)))
             return NOT_WELL if found else WELL
 
     status.services = services
@@ -99,7 +108,11 @@ def problems(
 
 
 def as_text(
-    workers: Sequence[Worker], flows: Mapping[str, Sequence[Mapping[str, Any]]], lag: Lag, found: Sequence[str]
+    workers: Sequence[Worker],
+    flows: Mapping[str, Sequence[Mapping[str, Any]]],
+    lag: Lag,
+    found: Sequence[str],
+    gaps: Sequence[str] = (),
 ) -> str:
     """All of it for people."""
     parts = []
@@ -152,11 +165,22 @@ def as_text(
                 ],
             )
         )
+    if gaps:
+        parts.append("\n".join(escaped(line) for line in gaps))
     if found:
         parts.append("\n".join(["Problems:", *(f"  {escaped(problem)}" for problem in found)]))
     else:
         parts.append("All is well.")
     return "\n\n".join(parts)
+
+
+def gap_lines(group: str, left_out: Mapping[int, Sequence[Gap]] | None) -> list[str]:
+    """What is told of accepted gaps; None where they were not looked for."""
+    if left_out is None:
+        return [
+            f"The changelog of {group} is too long to look for accepted gaps here: `faust -A app verify` lists them."
+        ]
+    return left_out_lines(group, left_out)
 
 
 def _spooled(flow: Mapping[str, Any]) -> str:

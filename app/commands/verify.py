@@ -10,6 +10,7 @@ from typing import Any
 from faust.cli import option
 
 from app.brokers import Position
+from app.gaps import left_out_by_monitor, left_out_json, left_out_lines
 from app.history import open_storage
 from app.services import Services
 from app.shell import NOT_WELL, WELL, ShellCommand, escaped, json_option, table
@@ -27,7 +28,8 @@ def register(app: Any, services: Services) -> None:
 
     class verify(ShellCommand):
         """Read the history: gaps, duplicates, unfinished commits, files that are not as they were committed, and
-        records that Kafka no longer has and the history never got. Changes nothing; workers may run meanwhile.
+        records that Kafka no longer has and the history never got. Tells of the gaps that were accepted, the
+        monitor's too. Changes nothing; workers may run meanwhile.
 
         Exit status: 0 every offset is there once, 1 not, or the history can't be read, 3 no broker answers.
         """
@@ -51,11 +53,15 @@ def register(app: Any, services: Services) -> None:
                 await asyncio.to_thread(storage.close)
             # After it: what was written by now was in Kafka by now.
             compared = compare(report, positions, await brokers.ends(RAW_LOG))
+            monitor = f"{settings.app_id}-monitor"
+            left_out = await left_out_by_monitor(brokers, settings.app_id) or {}
             well = report.well and not any(compared.values())
             if self.as_json:
-                self.show_json(_json(report, positions, compared, well=well))
+                said = _json(report, positions, compared, well=well)
+                self.show_json({**said, "left_out": {monitor: left_out_json(left_out)}})
             else:
-                self.show(_text(report, positions, compared, str(settings.history), well=well))
+                gaps = left_out_lines(monitor, left_out)
+                self.show(_text(report, positions, compared, str(settings.history), gaps, well=well))
             return WELL if well else NOT_WELL
 
     verify.services = services
@@ -125,6 +131,7 @@ def _text(
     positions: Mapping[int, Position],
     compared: Mapping[int, Sequence[Problem]],
     root: str,
+    gaps: Sequence[str],
     *,
     well: bool,
 ) -> str:
@@ -141,6 +148,7 @@ def _text(
         found += [f"{RAW_LOG}[{partition}] accepted gap: {_loss(loss)}" for loss in part.lost]
     found += [f"foreign: {path}: its name is none of ours" for path in report.foreign]
     headers = ["PARTITION", "FIRST", "LAST", "ROLLS", "FILES", "ROWS", "HOLES", "BYTES", "NOT YET WRITTEN", "PROBLEMS"]
+    found += gaps
     lines = [table(headers, rows), ""]
     lines += [escaped(line) for line in found[:PROBLEMS_SHOWN]]
     if len(found) > PROBLEMS_SHOWN:

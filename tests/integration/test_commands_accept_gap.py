@@ -104,6 +104,8 @@ def test_a_gap_stops_one_partition_until_it_is_accepted(
     assert r"raw-log[1] accepted gap: 40 to 74: lost, as accepted at 20" in verify.out
     assert r"retention \x1b[31mtoo short" in verify.out
     assert "every offset once but the 35 whose loss was accepted" in verify.out
+    assert shell("verify", "--json").json["left_out"] == {MONITOR: {}}
+    assert shell("status", "--json").json["left_out"] == {MONITOR: {}}
 
     first.start(ready=False)  # history goes on; the monitor's partition waits for a word of its own
     reached(fresh_kafka, HISTORY, {0: 45, 1: 100})
@@ -112,11 +114,21 @@ def test_a_gap_stops_one_partition_until_it_is_accepted(
     assert (accepted.status, accepted.err) == (0, "")
     assert [line.split() for line in accepted.out.splitlines()][1] == ["1", "40", "74", "35", "75"]
     assert fresh_kafka.group_offsets(MONITOR, "raw-log") == {0: 45, 1: 75}
+    gap = {"first": 40, "last": 74, "said": "gap accepted 40-74"}
+    assert shell("status", "--json").json["left_out"] == {MONITOR: {"1": [gap]}}, "no worker has come by yet"
 
     first.start()
     for group in (MONITOR, HISTORY):
         reached(fresh_kafka, group, {0: 45, 1: 100})
     judged(shell, root, fresh_kafka, lost={1: range(40, 75)})
+    assert shell("verify", "--json").json["left_out"] == {MONITOR: {"1": [gap]}}, "kept for good"
+    told = (
+        f"raw-log[1] accepted gap of {MONITOR}: 40 to 74: in no window and no monitoring topic (gap accepted 40-74)\n"
+    )
+    assert told in shell("verify").out
+    status = shell("status")
+    assert told in status.out
+    assert (status.status, "All is well." in status.out) == (0, True), status.out
     first.stop()
 
 

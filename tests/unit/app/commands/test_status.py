@@ -8,8 +8,9 @@ from typing import Any
 
 from app.brokers import Position
 from app.cluster import Worker, merged_flows
-from app.commands.status import as_text, problems
+from app.commands.status import as_text, gap_lines, problems
 from app.heartbeat import Rates, WorkerReport
+from streaming.marker import Gap
 from telemetry.flow import Flow
 
 GROUPS = ["sluice-monitor", "sluice-history"]
@@ -66,6 +67,31 @@ def test_the_spool_is_shown_with_its_size_and_age() -> None:
     assert "1,240 events (98,765 bytes) are in local spools for Kafka, the oldest for 61 s." in said
     lines = {line.split()[0]: line.split() for line in said.splitlines() if line}
     assert " ".join(lines["http"]) == "http source running 1,500 1,400 160 1,240 100 0.0 2026-11-18 11:06:40 -"
+
+
+def test_accepted_gaps_are_shown_and_are_no_problem() -> None:
+    workers = [Worker(REPORT, 0.5)]
+    gaps = gap_lines(
+        "sluice-monitor", {1: [Gap(40, 74, "gap accepted 40-74"), Gap(90, 99, "")], 3: [Gap(0, 7, "\x1b[2J")]}
+    )
+
+    said = as_text(workers, merged_flows(workers), NO_LAG, [], gaps)
+
+    assert [line for line in said.splitlines() if line.startswith("raw-log")] == [
+        f"raw-log[{where}: in no window and no monitoring topic ({said_then})"
+        for where, said_then in (
+            ("1] accepted gap of sluice-monitor: 40 to 74", "gap accepted 40-74"),
+            ("1] accepted gap of sluice-monitor: 90 to 99", "the offset was set without a word"),
+            ("3] accepted gap of sluice-monitor: 0 to 7", r"\x1b[2J"),
+        )
+    ]
+    assert said.endswith("\n\nAll is well.")
+
+
+def test_a_changelog_that_is_too_long_to_look_through() -> None:
+    assert gap_lines("sluice-monitor", None) == [
+        "The changelog of sluice-monitor is too long to look for accepted gaps here: `faust -A app verify` lists them."
+    ]
 
 
 def test_lag_is_a_problem_only_where_nobody_reads() -> None:
