@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agents.origin import Origin
 from config.routes import AccessLogRoute
-from parsers.tomcat import compile_patterns, encode
+from parsers.tomcat import compile_patterns, encode_many
 from tables.access import AccessTable
 from tables.reader import Reader
 
@@ -17,8 +17,8 @@ class AccessLog:
     def __init__(self, route: AccessLogRoute) -> None:
         """Compile the route's patterns. Raises ValueError for one that is not a pattern of Tomcat's."""
         self.name = self.topic = route.topic
-        self.parse = compile_patterns(route.patterns, route.tomcat).parse
-        self.encode = encode
+        self.parse_many = compile_patterns(route.patterns, route.tomcat).parse_many
+        self.encode_many = encode_many
 
     def takes(self, origin: Origin) -> bool:
         """Whether records of this origin are access logs."""

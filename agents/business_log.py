@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from agents.origin import Origin
 from config.routes import BusinessRoute
-from parsers.business import compile_business, encode_business
+from parsers.business import compile_business, encode_business_many
 from tables.business import BusinessTable
 from tables.reader import Reader
 
@@ -19,8 +19,10 @@ class BusinessLog:
     def __init__(self, route: BusinessRoute) -> None:
         """Compile the route. Raises ValueError where it cannot be."""
         self.name = self.topic = route.topic
-        self.parse = compile_business(route.format, route.regex, route.timestamp, route.fields, route.keep).parse
-        self.encode = encode_business
+        self.parse_many = compile_business(
+            route.format, route.regex, route.timestamp, route.fields, route.keep
+        ).parse_many
+        self.encode_many = encode_business_many
         self._route = route
 
     def takes(self, origin: Origin) -> bool:

@@ -5,13 +5,13 @@ Pure and synchronous: whoever owns the partition commits what comes out, exactly
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
 from agents.origin import Origin, Origins
 from agents.outcome import Forward, Outcome, Tally
-from agents.route import Record, Route, Target
-from parsers.errors import ParseError
+from agents.route import Record, Route
+from agents.target import Failure, Stretch, Target
 from tables import replay
 from tables.clock import StreamClock
 from tables.reader import Changes, Reader
@@ -21,26 +21,16 @@ from tables.retention import Sweeper
 __all__ = ["Forward", "Outcome", "PartitionMonitor", "Rewind", "Tally"]
 
 DEAD_LETTER = "dead-letter"
-FUTURE_MS = 300_000  # a line further ahead of its arrival has a wrong clock: forwarded, and in no window
 MAX_KEYS = 1000
 # Kafka takes record batches of 1,048,588 bytes by default, and a record that no broker takes would stop its partition.
 MAX_VALUE_BYTES = 1_000_000
-TOO_LARGE = "too_large"
-INTERNAL = "internal_error"
-REPLAYED = "replayed"  # counted again, and not sent on because it was once already
-_GROWTH = 6  # bytes of JSON that a byte of a line can become (\u0000); the fields' names are in the slack
-_SLACK_BYTES = 4096
+# Records of a stretch at most: what is made of them stays in the processor's cache.
+STRETCH_RECORDS = 512
 _ERROR_CHARS = 500
 _SWEEP_KEYS = 1000  # deletions a batch at most, and this many more for each of its records:
 _SWEEP_KEYS_PER_RECORD = 4  # a record makes fewer keys than that, so deleting keeps up whatever comes
 
-_new = tuple.__new__  # a NamedTuple's own __new__ takes three times as long
-
-
-class _Failure(NamedTuple):
-    target: Target
-    reason: str
-    error: str
+Targets = tuple[Target, ...]
 
 
 class PartitionMonitor:
@@ -68,79 +58,71 @@ class PartitionMonitor:
         self._reader = reader
         self._window_s = window_s
         self._retention_s = retention_s
-        self._max_value_bytes = max_value_bytes
-        self._small_bytes = (max_value_bytes - _SLACK_BYTES) // _GROWTH
-        self._targets = [Target(route, reader, max_keys) for route in routes]
-        self._tables = {target.table.name: target.table for target in self._targets}
-        self._origins: Origins[list[Target]] = Origins(self._targets_of)
         self._clock = StreamClock(reader, window_s)
         self._sweeper = Sweeper(reader)
+        self._targets = [
+            Target(
+                route, partition, reader, self._clock,
+                window_s=window_s, max_keys=max_keys, max_value_bytes=max_value_bytes,
+            )
+            for route in routes
+        ]  # fmt: skip
+        self._tables = {target.table.name: target.table for target in self._targets}
+        self._kinds: dict[Targets, Targets] = {}  # each set of targets once
+        self._origins: Origins[Targets] = Origins(self._targets_of)
 
     def process(self, records: Sequence[Record], forward_from: int) -> Outcome:
         """Work on records in the order of their offsets; only those from `forward_from` on are sent on.
 
         Nothing that a record contains makes this raise: what does not parse becomes a dead letter.
         """
-        clock, window_s, max_value_bytes = self._clock, self._window_s, self._max_value_bytes
-        known_origin, origin_of = self._origins.known.get, self._origins.of
-        clock.load()
-        due_ms, floor_s = clock.due_ms, self._floor()
-        window_ms = window_s * 1000
-        raw_prefix = b"%d/" % self.partition
+        self._clock.load()
         forwards: list[Forward] = []
-        last = -1
-        for record in records:
-            offset, arrival_ms, body = record.offset, record.timestamp, record.value or b""
-            if not 0 <= arrival_ms < due_ms:
-                arrival_ms = self._advance(arrival_ms, offset, last)
-                due_ms, floor_s = clock.due_ms, self._floor()
-            last = offset
-            origin, targets = known_origin(record.headers) or origin_of(record.headers)
-            forward = offset >= forward_from
-            key = record.key
-            key_bytes = len(key) if key else 0
-            failures = None
-            for target in targets:
-                tally = target.tally
-                tally.received += 1
-                tally.received_bytes += len(body)
-                value = None
-                try:
-                    parsed = target.parse(body)
-                    event_ms = parsed.ts
-                    if event_ms is None:
-                        event_ms = origin.time_ms(arrival_ms)
-                    # What may be too large is encoded in any case: a replay has to come to the same verdict.
-                    if forward or len(body) + key_bytes + origin.header_bytes > self._small_bytes:
-                        value = target.encode(parsed, origin.service, origin.host, event_ms)
-                        size = len(value) + key_bytes
-                        if size > max_value_bytes:
-                            raise ParseError(TOO_LARGE, f"{size} bytes with its key, more than {max_value_bytes}")
-                except ParseError as error:
-                    failures = [*(failures or ()), _Failure(target, error.reason, str(error))]
-                    continue
-                except Exception as error:  # a bug of ours, and one record must not stop a partition for good
-                    failures = [*(failures or ()), _Failure(target, INTERNAL, f"{type(error).__name__}: {error}")]
-                    continue
-                start_s = event_ms // window_ms * window_s
-                if start_s < floor_s:
-                    clock.leave_outside(target.table.name, "expired", offset)
-                elif event_ms > arrival_ms + FUTURE_MS:
-                    clock.leave_outside(target.table.name, "future", offset)
-                else:
-                    target.add(start_s, offset, origin.source, parsed)
-                if forward and value is not None:
-                    tally.sent_bytes += len(value)
-                    headers = [("raw", raw_prefix + b"%d" % offset)]
-                    forwards.append(_new(Forward, (target.topic, key, value, arrival_ms, headers)))
-                else:
-                    tally.reject(REPLAYED)
-            if failures:
-                letter = self._reject(record, arrival_ms, failures)
-                if forward:
-                    forwards.append(letter)
-        changes = self._changes(len(records), last)
+        new = bisect_left(records, forward_from, key=_offset)
+        previous = -1
+        for some, forward in ((records[:new], False), (records[new:], True)):
+            for targets, stretch in self._stretches(some, previous):
+                floor_s = self._floor()
+                failures = [
+                    failure for target in targets for failure in target.handle(stretch, forward, floor_s, forwards)
+                ]
+                if failures:
+                    letters = self._reject(failures)
+                    if forward:
+                        forwards += letters
+            if some:
+                previous = some[-1].offset
+        changes = self._changes(len(records), previous)
         return Outcome(forwards, changes, self._take_tallies(records))
+
+    def _stretches(self, records: Sequence[Record], previous: int) -> Iterator[tuple[Targets, Stretch]]:
+        """Records that the same routes take and that arrived in one step of the clock, which moves in between."""
+        clock = self._clock
+        due_ms = clock.due_ms
+        known_origin, origin_of = self._origins.known.get, self._origins.of
+        last_headers = None
+        targets: Targets = ()
+        for first in range(0, len(records), STRETCH_RECORDS):
+            stretch = Stretch([], [], [])
+            for record in records[first : first + STRETCH_RECORDS]:
+                arrival_ms, headers = record.timestamp, record.headers
+                if headers != last_headers:
+                    last_headers = headers
+                    named = tuple(headers)
+                    origin, kind = known_origin(named) or origin_of(named)
+                if kind is not targets or not 0 <= arrival_ms < due_ms:
+                    if stretch.records:
+                        yield targets, stretch
+                        stretch = Stretch([], [], [])
+                    targets = kind
+                    if not 0 <= arrival_ms < due_ms:
+                        arrival_ms = self._advance(arrival_ms, record.offset, previous)
+                        due_ms = clock.due_ms
+                stretch.records.append(record)
+                stretch.origins.append(origin)
+                stretch.arrivals_ms.append(arrival_ms)
+                previous = record.offset
+            yield targets, stretch
 
     def discard(self) -> None:
         """Forget what was not committed: the next `process` starts from what the reader has."""
@@ -155,8 +137,9 @@ class PartitionMonitor:
         self.discard()
         return replay.rewind(self._reader, offset, log_start)
 
-    def _targets_of(self, origin: Origin) -> list[Target]:
-        return [target for target in self._targets if target.route.takes(origin)]
+    def _targets_of(self, origin: Origin) -> Targets:
+        targets = tuple(target for target in self._targets if target.route.takes(origin))
+        return self._kinds.setdefault(targets, targets)
 
     def _floor(self) -> int:
         """Windows that start before it are closed."""
@@ -171,11 +154,16 @@ class PartitionMonitor:
             self._clock.advance(arrival_ms, offset, previous)
         return arrival_ms
 
-    def _reject(self, record: Record, arrival_ms: int, failures: list[_Failure]) -> Forward:
-        """Count the failures; the dead letter is one for the record, with the first failure's reason and all errors."""
+    def _reject(self, failures: list[Failure]) -> list[Forward]:
+        """One dead letter for each record, with the first failure's reason and all errors."""
+        by_offset: dict[int, list[Failure]] = {}
         for failure in failures:
-            failure.target.tally.reject(failure.reason)
-        error = "; ".join(f"{failure.target.name}: {failure.error}" for failure in failures)
+            by_offset.setdefault(failure.record.offset, []).append(failure)
+        return [self._dead_letter(by_offset[offset]) for offset in sorted(by_offset)]
+
+    def _dead_letter(self, failures: list[Failure]) -> Forward:
+        record = failures[0].record
+        error = "; ".join(f"{failure.route}: {failure.error}" for failure in failures)
         if len(error) > _ERROR_CHARS:
             error = error[:_ERROR_CHARS] + "…"
         headers: list[tuple[str, bytes | None]] = [
@@ -184,7 +172,7 @@ class PartitionMonitor:
             ("error", error.encode("utf-8", "replace")),
             ("raw", b"%d/%d" % (self.partition, record.offset)),
         ]
-        return Forward(DEAD_LETTER, record.key, record.value, arrival_ms, headers)
+        return Forward(DEAD_LETTER, record.key, record.value, failures[0].arrival_ms, headers)
 
     def _changes(self, records: int, last: int) -> Changes:
         floor_s = self._floor()
@@ -211,3 +199,7 @@ class PartitionMonitor:
                 tallies[target.name] = tally
                 target.tally = Tally()
         return tallies
+
+
+def _offset(record: Record) -> int:
+    return record.offset

@@ -30,9 +30,9 @@ class Tally:
     rejected: dict[str, int] = field(default_factory=dict)  # reason -> records
     newest_arrival_ms: int | None = None
 
-    def reject(self, reason: str) -> None:
-        """Count a record that is not sent on."""
-        self.rejected[reason] = self.rejected.get(reason, 0) + 1
+    def reject(self, reason: str, records: int = 1) -> None:
+        """Count records that are not sent on."""
+        self.rejected[reason] = self.rejected.get(reason, 0) + records
 
     def add_to(self, flow: Flow) -> None:
         """Add to the route's flow; once, and only when the batch is committed."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
-from agents.origin import Headers, Origin
-from agents.outcome import Tally
+from agents.origin import Origin
+from parsers.errors import ParseError
 from tables.keys import Source
 from tables.reader import Changes, Reader
 
 
 class Record(Protocol):
-    """What a raw record is asked for; aiokafka's ConsumerRecord is one."""
+    """What a raw record is asked for: aiokafka's own of its C reader, or a ConsumerRecord."""
 
     @property
     def offset(self) -> int: ...
@@ -23,15 +23,25 @@ class Record(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Headers: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
-class Parsed(Protocol):
-    """What every parsed record has, whatever else its route makes of it."""
+class Columns(Protocol):
+    """What was parsed of several records: a named tuple of columns of equal length, `ts` and whatever a route has."""
 
     @property
-    def ts(self) -> int | None:
-        """When it happened, epoch ms; None where the body does not say."""
+    def ts(self) -> Sequence[int | None]:
+        """When each happened, epoch ms; None where the body does not say."""
+
+    def __iter__(self) -> Iterator[Sequence[Any]]: ...
+
+
+C = TypeVar("C")
+
+
+def take(columns: C, places: Sequence[int]) -> C:
+    """The same columns, of the records at these places."""
+    return type(columns)(*([column[place] for place in places] for column in columns))  # type: ignore[attr-defined]
 
 
 class Table(Protocol):
@@ -40,8 +50,8 @@ class Table(Protocol):
     @property
     def name(self) -> str: ...
 
-    def add(self, start_s: int, offset: int, source: Source, parsed: Any) -> None:
-        """Count a record in the window that starts at `start_s`, unless the window has counted `offset` already."""
+    def add_many(self, start_s: int, offsets: Sequence[int], sources: Sequence[Source], columns: Any) -> None:
+        """Count records, offsets ascending, in the window that starts at `start_s`; those that it has not counted."""
 
     @property
     def entered(self) -> Iterable[int]:
@@ -58,38 +68,27 @@ class Table(Protocol):
 
 
 class Route(Protocol):
-    """A kind of log, shared by all partitions. `parse` and `encode` raise ParseError for what is not of its format."""
+    """A kind of log, shared by all partitions."""
 
     @property
     def name(self) -> str: ...
     @property
     def topic(self) -> str: ...
-    @property
-    def parse(self) -> Callable[[bytes], Any]:
-        """From a body to a Parsed."""
+    def parse_many(self, bodies: Sequence[bytes], /) -> tuple[Any, Mapping[int, ParseError]]:
+        """Columns of what was parsed, and by their place the errors of the bodies that are left out of them."""
 
-    @property
-    def encode(self) -> Callable[[Any, str | None, str | None, int], bytes]:
-        """From what was parsed, its service, host and the record's time to the topic's JSON."""
+    def encode_many(
+        self,
+        columns: Any,
+        services: Sequence[str | None],
+        hosts: Sequence[str | None],
+        times_ms: Sequence[int],
+        /,
+    ) -> list[bytes]:
+        """The topic's JSON of each record, from what was parsed, its service, host and time."""
 
     def takes(self, origin: Origin) -> bool:
         """Whether records of this origin are of this kind."""
 
     def table(self, reader: Reader, max_keys: int) -> Table:
         """The windows of one partition."""
-
-
-class Target:
-    """A route on one partition: its functions at hand, its windows, and what the current batch was for it."""
-
-    __slots__ = ("add", "encode", "name", "parse", "route", "table", "tally", "topic")
-
-    def __init__(self, route: Route, reader: Reader, max_keys: int) -> None:
-        self.route = route
-        self.name = route.name
-        self.topic = route.topic
-        self.parse = route.parse
-        self.encode = route.encode
-        self.table = route.table(reader, max_keys)
-        self.add = self.table.add
-        self.tally = Tally()

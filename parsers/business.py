@@ -6,15 +6,16 @@ parsers/business_formats.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
-from parsers.business_formats import Values, compile_key_value, compile_regex, json_values
+from parsers.business_columns import JSON_COLUMNS, TEXT_COLUMNS, ColumnConverters, json_ms_of, text_ms_of
+from parsers.business_formats import Values, compile_key_value, compile_regex, json_values, json_values_of
 from parsers.business_types import BAD, JSON_TYPES, TEXT_TYPES, json_ms
 from parsers.errors import ParseError
-from parsers.escapes import replace_surrogates
+from parsers.json_each import dumps_each, well_formed
 from parsers.timestamps import text_ms
 
 BAD_TYPE: Final = "bad_type"
@@ -34,6 +35,30 @@ class BusinessRecord(NamedTuple):
     fields: dict[str, Any]  # listed fields in the route's order, then, with keep = "all", the others
 
 
+class BusinessColumns(NamedTuple):
+    """Business events as columns of equal length; each is what `BusinessRecord` says of one."""
+
+    ts: Sequence[int | None]
+    fields: Sequence[dict[str, Any]]
+
+
+class Form(NamedTuple):
+    """How lines of a format are read: one by one, and by the column where every value is of the usual form.
+
+    What reads columns gives None where one is not.
+    """
+
+    values: Callable[[bytes], Values]
+    types: Mapping[str, Callable[[Any], Any]]
+    read_time: Callable[[Any], int | None]
+    split: Callable[[Sequence[bytes]], list[Values] | None]
+    columns: ColumnConverters
+    times: Callable[[Sequence[Any]], Sequence[int] | None]
+
+
+JSON: Final = Form(json_values, JSON_TYPES, json_ms, json_values_of, JSON_COLUMNS, json_ms_of)
+
+
 class BusinessParser:
     """Parses the lines of one route. Stateless.
 
@@ -42,18 +67,11 @@ class BusinessParser:
     they are, but for `ts`, `service` and `host`, which are the record's own.
     """
 
-    def __init__(
-        self,
-        values: Callable[[bytes], Values],
-        types: Mapping[str, Callable[[Any], Any]],
-        read_timestamp: Callable[[Any], int | None],
-        timestamp: str | None,
-        fields: Mapping[str, str],
-        keep: Keep,
-    ) -> None:
-        self._values = values
-        self._fields = [(name, _path(name), types[type_name], type_name) for name, type_name in fields.items()]
-        self._read_timestamp = read_timestamp
+    def __init__(self, form: Form, timestamp: str | None, fields: Mapping[str, str], keep: Keep) -> None:
+        self._format = form
+        self._values = form.values
+        self._fields = [(name, _path(name), form.types[type_name], type_name) for name, type_name in fields.items()]
+        self._read_timestamp = form.read_time
         self._timestamp = timestamp
         self._timestamp_path = None if timestamp is None else _path(timestamp)
         self._dropped = None if keep == "listed" else RESERVED.union(fields, () if timestamp is None else (timestamp,))
@@ -80,6 +98,46 @@ class BusinessParser:
         if self._dropped is not None:
             _add_others(found, values, self._dropped)
         return _new_record(BusinessRecord, (ts, found))
+
+    def parse_many(self, bodies: Sequence[bytes]) -> tuple[BusinessColumns, dict[int, ParseError]]:
+        """What `parse` gives for each line, in order, and by its place what it raises."""
+        columns = self._usual(bodies)
+        if columns is not None:
+            return columns, {}
+        records: list[BusinessRecord] = []
+        refused: dict[int, ParseError] = {}
+        append, parse = records.append, self.parse
+        for place, body in enumerate(bodies):
+            try:
+                append(parse(body))
+            except ParseError as error:
+                refused[place] = error
+        return BusinessColumns._make(zip(*records, strict=True) if records else ((), ())), refused
+
+    def _usual(self, bodies: Sequence[bytes]) -> BusinessColumns | None:
+        """The records of lines of which nothing has to be converted one by one or refused; None where something has."""
+        values = self._format.split(bodies)
+        if not values:
+            return None
+        columns: list[Sequence[Any]] = []
+        for name, path, _, type_name in self._fields:
+            column: Sequence[Any] = [each.get(name) for each in values]
+            if path is not None:
+                column = [
+                    _walk(each, path) if value is None else value for value, each in zip(column, values, strict=True)
+                ]
+            converted = self._format.columns[type_name](column)
+            if converted is None:
+                return None
+            columns.append(converted)
+        times: Sequence[int | None] | None = [None] * len(values)
+        if self._timestamp is not None:
+            times = self._format.times([each.get(self._timestamp) for each in values])
+        if times is None or self._dropped is not None:
+            return None
+        names = [name for name, *_ in self._fields]
+        rows = zip(*columns, strict=True) if columns else [()] * len(values)
+        return BusinessColumns(times, [dict(zip(names, row, strict=True)) for row in rows])
 
     def _read_ts(self, values: Values) -> int:
         assert self._timestamp is not None
@@ -118,26 +176,48 @@ def compile_business(
             raise ValueError(f"fields.{name}: every record has a {name!r} of its own; the field can't be called so")
     listed: Keep = "all" if keep == "all" else "listed"
     if format == "json":
-        return BusinessParser(json_values, JSON_TYPES, json_ms, timestamp, fields, listed)
+        return BusinessParser(JSON, timestamp, fields, listed)
     if regex is None:
-        return BusinessParser(compile_key_value(), TEXT_TYPES, text_ms, timestamp, fields, listed)
+        return BusinessParser(_text_form(compile_key_value()), timestamp, fields, listed)
     names = [*fields, *([] if timestamp is None else [timestamp])]
-    return BusinessParser(compile_regex(regex, names), TEXT_TYPES, text_ms, timestamp, fields, listed)
+    return BusinessParser(_text_form(compile_regex(regex, names)), timestamp, fields, listed)
+
+
+def _text_form(values: Callable[[bytes], Values]) -> Form:
+    def split(bodies: Sequence[bytes]) -> list[Values] | None:
+        try:
+            return list(map(values, bodies))
+        except ParseError:
+            return None
+
+    return Form(values, TEXT_TYPES, text_ms, split, TEXT_COLUMNS, text_ms_of)
 
 
 def encode_business(record: BusinessRecord, service: str | None, host: str | None, raw_ts_ms: int) -> bytes:
-    """The JSON of topic `business-<route>`: `ts` (else `raw_ts_ms`), `service`, `host` and the fields.
+    """The JSON of one record, as `encode_business_many`; `raw_ts_ms` is its time where the line gave none."""
+    time_ms = raw_ts_ms if record.ts is None else record.ts
+    (encoded,) = encode_business_many(BusinessColumns([record.ts], [record.fields]), [service], [host], [time_ms])
+    return encoded
 
-    Never fails for a record that `parse` gave: lone surrogates in `service` and `host` become U+FFFD.
+
+def encode_business_many(
+    columns: BusinessColumns,
+    services: Sequence[str | None],
+    hosts: Sequence[str | None],
+    times_ms: Sequence[int],
+) -> list[bytes]:
+    """The JSON of topic `business-<route>`: each record's time, `service`, `host` and fields.
+
+    Never fails for records that `parse` gave: lone surrogates in `services` and `hosts` become U+FFFD.
     """
-    ts, fields = record
-    value = {"ts": raw_ts_ms if ts is None else ts, "service": service, "host": host, **fields}
+    values = [
+        {"ts": ts, "service": service, "host": host, **fields}
+        for fields, service, host, ts in zip(columns.fields, services, hosts, times_ms, strict=True)
+    ]
     try:
-        return orjson.dumps(value)
+        return dumps_each(values)
     except orjson.JSONEncodeError:
-        value["service"] = None if service is None else replace_surrogates(service)
-        value["host"] = None if host is None else replace_surrogates(host)
-        return orjson.dumps(value)
+        return dumps_each([{**value, **well_formed(value["service"], value["host"])} for value in values])
 
 
 _new_record: Final[Callable[..., BusinessRecord]] = tuple.__new__
@@ -175,7 +255,7 @@ def _add_others(found: dict[str, Any], values: Values, dropped: frozenset[str]) 
         if name not in dropped:
             if isinstance(value, (dict, list)):
                 try:
-                    orjson.dumps(value)  # it reads 1,024 levels of nesting and writes 254
+                    orjson.dumps([[value]])  # it reads 1,024 levels of nesting and writes 254, two of which are ours
                 except orjson.JSONEncodeError as error:
                     raise ParseError("bad_value", f"field {name[:100]} can't be written again: {error}") from None
             found[name] = value

@@ -28,6 +28,8 @@ _ANCHORED: Final = ("^", r"\A")
 # A key begins the line or follows a blank or comma. A quoted value ends at its quote, any other at a blank or comma.
 _PAIR: Final = re.compile(r"""(?<![^\s,])([\w.@/-]+)=(?:"([^"]*)"|'([^']*)'|([^\s,]*))""")
 
+_BARE_PAIR: Final = re.compile(r"(?<![^\s,])([\w.@/-]+)=([^\s,]*)")  # the same for a line without quotes
+
 
 def json_values(body: bytes) -> Values:
     """The members of a JSON object in UTF-8; of duplicate keys the last.
@@ -43,6 +45,15 @@ def json_values(body: bytes) -> Values:
     return value
 
 
+def json_values_of(bodies: Sequence[bytes]) -> list[Values] | None:
+    """The same for several bodies; None where one is refused."""
+    try:
+        values = list(map(orjson.loads, bodies))
+    except orjson.JSONDecodeError:
+        return None
+    return values if frozenset((dict,)).issuperset(map(type, values)) else None
+
+
 def compile_key_value() -> Callable[[bytes], Values]:
     r"""A function for lines like `2026-11-21 paid order=17 note="two words" by='x', a=1`.
 
@@ -56,7 +67,12 @@ def compile_key_value() -> Callable[[bytes], Values]:
         escapes = "\\" in text
         if escapes:
             text = hide_escapes(text)
-        found: Values = {}
+        if '"' not in text and "'" not in text and not escapes:
+            found: Values = dict(_BARE_PAIR.findall(text))
+            if not found:
+                raise ParseError(NO_MATCH, f"no key=value pair in {body[:100]!r}")
+            return found
+        found = {}
         for key, double, single, bare in _PAIR.findall(text):
             if bare:
                 found[key] = show_escapes(bare) if escapes else bare

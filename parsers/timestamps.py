@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final
 
@@ -110,6 +110,11 @@ def number_ms(value: int | float) -> int:
     if value < _MILLISECONDS_FROM:
         value = round(value * 1000, 1)  # 1.001 s is 1000.9999… ms before rounding
     return int(value)
+
+
+def are_ms(values: Sequence[int]) -> bool:
+    """Whether all are epoch milliseconds to `number_ms`."""
+    return bool(values) and min(values) >= _MILLISECONDS_FROM and max(values) < _TOO_LARGE_FROM
 
 
 def text_ms(text: str) -> int:

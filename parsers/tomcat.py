@@ -7,22 +7,24 @@ alternatives are in docs/decisions/0003-parsing-access-lines.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from parsers.errors import ParseError
-from parsers.escapes import hide_escapes, replace_surrogates, show_escapes, undo_escapes
+from parsers.escapes import hide_escapes, show_escapes, undo_escapes
+from parsers.json_each import dumps_each, well_formed
 from parsers.timestamps import StampCache
 from parsers.tomcat_dates import SEPARATOR
+from parsers.tomcat_fields import ROLES
 from parsers.tomcat_regex import compile_line
 
 # What is wrong with a line that is refused; the reasons of the ParseErrors raised here.
 NO_PATTERN_MATCHES: Final = "no_pattern_matches"
 BAD_TIMESTAMP: Final = "bad_timestamp"
 
-_STATUS: Final[dict[str, int | None]] = {**{str(status): status for status in range(100, 600)}, "-": None}
+_STATUS: Final[dict[str | None, int | None]] = {**{str(code): code for code in range(100, 600)}, "-": None, None: None}
 _ABSENT: Final = ("-", "null", "", None)  # method and protocol of codes of their own: `null` without a request line
 _SHOWN_CHARACTERS: Final = 200  # of a refused line in the error's message
 
@@ -44,8 +46,29 @@ class AccessRecord(NamedTuple):
     user_agent: str | None
 
 
+class AccessColumns(NamedTuple):
+    """Requests as columns of equal length; each is what `AccessRecord` says of one."""
+
+    ts: Sequence[int | None]
+    client: Sequence[str | None]
+    user: Sequence[str | None]
+    method: Sequence[str | None]
+    path: Sequence[str | None]
+    query: Sequence[str | None]
+    protocol: Sequence[str | None]
+    status: Sequence[int | None]
+    bytes: Sequence[int]
+    duration_ms: Sequence[float | None]
+    referer: Sequence[str | None]
+    user_agent: Sequence[str | None]
+
+
+Row = tuple[Any, ...]  # one of each column
+Refused = dict[int, ParseError]  # by the line's place
+
+
 class AccessPattern:
-    """Parses the lines of one pattern. Holds no state but a bounded cache of timestamps."""
+    """Reads the lines of one pattern. Holds no state but a bounded cache of timestamps."""
 
     def __init__(self, pattern: str, tomcat: float) -> None:
         line = compile_line(pattern, tomcat)
@@ -54,7 +77,8 @@ class AccessPattern:
         self.ends: Final = line.ends
         self._order = line.order
         self._apart = not line.has_request_line
-        self._time_groups = line.time_groups
+        place = ROLES.index("time")
+        self._time_groups = line.time_groups or (line.order[place] if line.order else place + 1,)
         self._per_ms = line.units_per_ms
         self._stamps = None if line.instant is None else StampCache(line.instant.read)
         self._known_stamps = {} if self._stamps is None else self._stamps.known
@@ -65,59 +89,67 @@ class AccessPattern:
         Raises ParseError (`no_pattern_matches`, `bad_timestamp`) for a line that isn't of the pattern from its first
         byte to its last, line end and trailing blanks apart.
         """
-        text, has_escapes = _decode(line)
-        match = self.match(text)
-        if match is None:
-            raise _no_match(text)
-        return self.record(match, has_escapes)
+        return AccessParser([self]).parse(line)
 
-    def record(self, match: re.Match[str], has_escapes: bool) -> AccessRecord:
-        """The record of a line that `match` has matched. Raises ParseError (`bad_timestamp`)."""
-        groups = match.groups() if self._order is None else match.group(*self._order)
+    def find(self, texts: Mapping[int, str]) -> dict[int, re.Match[str]]:
+        """The matches of those lines that are of the pattern."""
+        found = {}
+        ends = self.ends
+        for place, text in texts.items():
+            # Cheaper than a match that fails at the end: a line that ends in a digit is not `combined`.
+            if not ends or text[-1:] in ends or text[-1:] <= " ":
+                match = self.match(text)
+                if match is not None:
+                    found[place] = match
+        return found
+
+    def columns(self, matches: Sequence[re.Match[str]], has_escapes: bool) -> tuple[AccessColumns, Refused]:
+        """The records of matched lines, without those whose time does not exist (`bad_timestamp`)."""
+        order = self._order
+        rows = [match.groups() for match in matches] if order is None else [match.group(*order) for match in matches]
+        groups: Sequence[Any] = list(zip(*rows, strict=True)) or [()] * len(ROLES)
         client, user, time, method, path, query, protocol, request, status, size, referer, agent, duration = groups
-        ts: int | None = self._known_stamps.get(time)
-        if ts is None and self._stamps is not None:
-            ts = self._read_time(match, time)
-        if request is not None:
-            method, path, query, protocol = _split_request(request)
+        times: list[Any] = list(map(self._known_stamps.get, time))
+        if self._stamps is not None and None in times:
+            times = [self._read_time(match) for match in matches]
+            refused = {place: error for place, error in enumerate(times) if isinstance(error, ParseError)}
+            if refused:
+                kept = [match for place, match in enumerate(matches) if place not in refused]
+                return self.columns(kept, has_escapes)[0], refused
+        if request.count(None) < len(request):
+            usual = zip(method, path, query, protocol, strict=True)
+            parts = [each if line is None else _split_request(line) for line, each in zip(request, usual, strict=True)]
+            method, path, query, protocol = zip(*parts, strict=True)
         elif self._apart:
-            method = None if method in _ABSENT else method
-            protocol = None if protocol in _ABSENT else protocol
+            method, protocol = ([None if text in _ABSENT else text for text in each] for each in (method, protocol))
         if has_escapes:
-            client, user, method, path, query, protocol, referer, agent = [
-                value if value is None else undo_escapes(value)
-                for value in (client, user, method, path, query, protocol, referer, agent)
-            ]
-        try:
-            code = _STATUS[status]
-        except KeyError:
-            code = None if status is None else int(status)
-        return _new_record(
-            AccessRecord,
-            (
-                ts,
-                None if client == "-" else client or None,
-                None if user == "-" else user or None,
-                method,
-                None if path == "-" else path or None,
-                query,
-                protocol,
-                code,
-                0 if size == "-" or size is None else int(size),
-                None if duration is None else _duration_ms(duration, self._per_ms),
-                None if referer == "-" else referer or None,
-                None if agent == "-" else agent or None,
-            ),
+            client, user, method, path, query, protocol, referer, agent = (
+                [text if text is None else undo_escapes(text) for text in column]
+                for column in (client, user, method, path, query, protocol, referer, agent)
+            )
+        per_ms = self._per_ms
+        columns = AccessColumns(
+            times,
+            _present(client),
+            _present(user),
+            method,
+            _present(path),
+            query,
+            protocol,
+            [_STATUS[text] if text in _STATUS else int(text) for text in status],
+            [0 if text == "-" or text is None else int(text) for text in size],
+            [None if text is None else _duration_ms(text, per_ms) for text in duration],
+            _present(referer),
+            _present(agent),
         )
+        return columns, {}
 
-    def _read_time(self, match: re.Match[str], time: str | None) -> int:
+    def _read_time(self, match: re.Match[str]) -> int | ParseError:
         assert self._stamps is not None
-        if time is None:
-            time = SEPARATOR.join(match.group(number) for number in self._time_groups)
         try:
-            return self._stamps(time)
+            return self._stamps(SEPARATOR.join(match.group(number) for number in self._time_groups))
         except ValueError as error:
-            raise ParseError(BAD_TIMESTAMP, str(error)) from None
+            return ParseError(BAD_TIMESTAMP, str(error))
 
 
 class AccessParser:
@@ -127,38 +159,62 @@ class AccessParser:
         if not patterns:
             raise ValueError("no access log pattern is given")
         self.patterns: Final = tuple(patterns)
+        # The first pattern that a line with this last character may be of: `common` is not tried as `combined` first.
+        self._first_by_end: Final = {
+            end: next(pattern for pattern in patterns if not pattern.ends or end in pattern.ends)
+            for end in "".join(pattern.ends for pattern in patterns)
+            if end > " "
+        }
 
     def parse(self, line: bytes) -> AccessRecord:
         """The record of a whole line, by the first pattern that takes it.
 
         Raises ParseError (`no_pattern_matches`, or `bad_timestamp` where a pattern matches and its time doesn't exist).
         """
-        text, has_escapes = _decode(line)
-        refused: ParseError | None = None
-        last = text[-1:]
-        for pattern in self.patterns:
-            # Cheaper than a match that fails at the end: a line that ends in a digit is not `combined`.
-            if last > " " and last not in pattern.ends and pattern.ends:
-                continue
-            match = pattern.match(text)
-            if match is not None:
-                try:
-                    return pattern.record(match, has_escapes)
-                except ParseError as error:
-                    refused = refused or error
-        raise refused or _no_match(text)
+        columns, refused = self.parse_many([line])
+        if refused:
+            raise refused[0]
+        return AccessRecord._make(column[0] for column in columns)
 
-    def parse_many(self, lines: Sequence[bytes]) -> list[AccessRecord | ParseError]:
-        """What `parse` gives or raises for each line, in order."""
-        results: list[AccessRecord | ParseError] = []
-        append = results.append
-        parse = self.parse
-        for line in lines:
-            try:
-                append(parse(line))
-            except ParseError as error:
-                append(error)
-        return results
+    def parse_many(self, lines: Sequence[bytes]) -> tuple[AccessColumns, Refused]:
+        """The records of whole lines, in order, without those that are refused, for what `parse` raises."""
+        texts = [line.decode("utf-8", "replace") for line in lines]
+        # Most lines are of the pattern of the first one, and have no backslash.
+        first, first_of = self.patterns[0], self._first_by_end.get
+        usual = first_of(texts[0][-1:], first) if texts else first
+        match = usual.match
+        matches = [match(text) if first_of(text[-1:], first) is usual and "\\" not in text else None for text in texts]
+        columns, refused = usual.columns([match for match in matches if match is not None], False)
+        if not refused and None not in matches:
+            return columns, {}
+        places = [place for place, match in enumerate(matches) if match is not None]
+        taken = [place for number, place in enumerate(places) if number not in refused]
+        return self._others(texts, dict(zip(taken, zip(*columns, strict=True), strict=True)))
+
+    def _others(self, texts: Sequence[str], rows: dict[int, Row]) -> tuple[AccessColumns, Refused]:
+        """The same where some lines have their row already: tries every pattern on the others, with escapes undone."""
+        refused: Refused = {}
+        for has_escapes in (False, True):
+            left = {
+                place: hide_escapes(text) if has_escapes else text
+                for place, text in enumerate(texts)
+                if place not in rows and ("\\" in text) is has_escapes
+            }
+            for pattern in self.patterns:
+                found = pattern.find(left)
+                columns, bad_times = pattern.columns(list(found.values()), has_escapes)
+                for number, place in enumerate(found):
+                    if number in bad_times:  # another pattern may read it
+                        refused.setdefault(place, bad_times[number])
+                    else:
+                        del left[place]
+                taken = [place for place in found if place not in left]
+                rows.update(zip(taken, zip(*columns, strict=True), strict=True))
+            for place, text in left.items():
+                refused.setdefault(place, _no_match(text))
+        ordered = (rows[place] for place in sorted(rows))
+        columns = AccessColumns(*(list(zip(*ordered, strict=True)) or [()] * len(AccessColumns._fields)))
+        return columns, {place: refused[place] for place in sorted(refused) if place not in rows}
 
 
 def compile_pattern(pattern: str, tomcat: float) -> AccessPattern:
@@ -179,43 +235,51 @@ def compile_patterns(patterns: Sequence[str], tomcat: float) -> AccessParser:
 
 
 def encode(record: AccessRecord, service: str | None, host: str | None, ts_ms: int | None = None) -> bytes:
-    """The JSON of topic `access-log`: the record between its service and host, keys in the contract's order.
+    """The JSON of topic `access-log` of one record, as `encode_many`; `ts_ms` is its time where the line gave none."""
+    columns = AccessColumns._make([value] for value in record)
+    (encoded,) = encode_many(columns, [service], [host], [ts_ms if record.ts is None else record.ts])
+    return encoded
 
-    `ts_ms` is the record's time where the line gave none. Never fails: lone surrogates in `service` and `host` become
-    U+FFFD (the record's own texts have none).
+
+def encode_many(
+    columns: AccessColumns,
+    services: Sequence[str | None],
+    hosts: Sequence[str | None],
+    times_ms: Sequence[int | None],
+) -> list[bytes]:
+    """The JSON of topic `access-log`: each record with its time, service and host, keys in the contract's order.
+
+    Never fails: lone surrogates in `services` and `hosts` become U+FFFD (the records' own texts have none).
     """
-    ts, client, user, method, path, query, protocol, status, size, duration_ms, referer, user_agent = record
-    value = {
-        "ts": ts_ms if ts is None else ts,
-        "service": service,
-        "host": host,
-        "client": client,
-        "user": user,
-        "method": method,
-        "path": path,
-        "query": query,
-        "protocol": protocol,
-        "status": status,
-        "bytes": size,
-        "duration_ms": duration_ms,
-        "referer": referer,
-        "user_agent": user_agent,
-    }
+    values = [
+        {
+            "ts": ts,
+            "service": service,
+            "host": host,
+            "client": client,
+            "user": user,
+            "method": method,
+            "path": path,
+            "query": query,
+            "protocol": protocol,
+            "status": status,
+            "bytes": size,
+            "duration_ms": duration_ms,
+            "referer": referer,
+            "user_agent": user_agent,
+        }
+        for ts, service, host, client, user, method, path, query, protocol, status, size, duration_ms, referer,
+            user_agent in zip(times_ms, services, hosts, *columns[1:], strict=True)
+    ]  # fmt: skip
     try:
-        return orjson.dumps(value)
+        return dumps_each(values)
     except orjson.JSONEncodeError:
-        value["service"] = None if service is None else replace_surrogates(service)
-        value["host"] = None if host is None else replace_surrogates(host)
-        return orjson.dumps(value)
+        return dumps_each([{**value, **well_formed(value["service"], value["host"])} for value in values])
 
 
-# A NamedTuple's own constructor is a Python function with twelve arguments; this is what it calls, and half the time.
-_new_record: Final[Callable[..., AccessRecord]] = tuple.__new__
-
-
-def _decode(line: bytes) -> tuple[str, bool]:
-    text = line.decode("utf-8", "replace")
-    return (hide_escapes(text), True) if "\\" in text else (text, False)
+def _present(column: Sequence[str | None]) -> Sequence[str | None]:
+    """The same with None for what the log writes where there is nothing."""
+    return [None if text == "-" else text or None for text in column]
 
 
 def _no_match(text: str) -> ParseError:

@@ -24,6 +24,7 @@ from faust.types.tuples import ConsumerMessage, Message
 from mode.utils.futures import maybe_async
 
 from streaming.batches import Batch, Delivery
+from streaming.fetched import keep_as_fetched
 from streaming.pacing import pace
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
                 attempt += 1
                 await asyncio.sleep(pause_s)
             else:
+                keep_as_fetched(consumer, self.app.batched)
                 pace(consumer)
                 self._consumer = consumer
                 return

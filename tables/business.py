@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from config.routes import BusinessRoute, Metric
-from parsers.business import BusinessRecord
+from parsers.business import BusinessColumns
+from tables.exact import Number, measurable_of
 from tables.keys import MAX_TEXT_CHARS, Source, short
 from tables.metrics import GAUGES, Gauge
 from tables.reader import Changes, Reader
@@ -35,13 +36,16 @@ class GroupSlot(Slot):
         self.metrics = metrics
         self.gauges: list[Gauge] = [GAUGES[metric.kind]() for metric in metrics]
 
-    def add(self, fields: Mapping[str, Any]) -> None:
-        """Count one record; a field that it lacks is not measured."""
-        self.count += 1
+    def add_many(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Count records, by their fields; a field that one lacks is not measured."""
+        self.count += len(records)
+        measured: dict[str, Sequence[Number]] = {}
         for metric, gauge in zip(self.metrics, self.gauges, strict=True):
-            value = fields.get(metric.field)
-            if value is not None:
-                gauge.add(value)
+            numbers = measured.get(metric.field)
+            if numbers is None:
+                numbers = measured[metric.field] = measurable_of([fields.get(metric.field) for fields in records])
+            if numbers:
+                gauge.add_many(numbers)
 
     def encode(self) -> bytes:
         """`{"n": count, "m": {name: [kind, field, state]}}`: says itself what it holds, as routes change."""
@@ -73,16 +77,23 @@ class BusinessTable:
         family: Family[Group, GroupSlot] = Family(BY_GROUP, other, self._names, self._new, self._decode)
         self._windows = WindowTable(self.name, (family,), reader, max_keys)
 
-    def add(self, start_s: int, offset: int, source: Source, record: BusinessRecord) -> None:
-        """Count a record in the window that starts at `start_s`, unless the window has counted `offset` already."""
-        window = self._windows.enter(start_s, offset)
-        if offset <= window.last:
-            return
-        window.last = offset
-        fields = record.fields
-        group = tuple([_key_value(fields.get(name)) for name in self._group_by])
-        slot: GroupSlot = window.shelves[0].find(group)
-        slot.add(fields)
+    def add_many(
+        self, start_s: int, offsets: Sequence[int], sources: Sequence[Source], columns: BusinessColumns
+    ) -> None:
+        """Count records, offsets ascending, in the window that starts at `start_s`; those that it has not counted."""
+        del sources
+        window = self._windows.enter(start_s, offsets[0])
+        counted = window.count(offsets)
+        groups: dict[Group, list[Mapping[str, Any]]] = {}
+        for fields in columns.fields[counted:]:
+            group = tuple([_key_value(fields.get(name)) for name in self._group_by])
+            some = groups.get(group)
+            if some is None:
+                groups[group] = [fields]
+            else:
+                some.append(fields)
+        for group, some in groups.items():
+            window.shelves[0].find(group).add_many(some)
 
     def collect(self, changes: Changes) -> None:
         """Put everything counted since the last time among `changes`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
 
 Number = int | float
@@ -27,6 +28,13 @@ def measurable(value: object) -> Number | None:
     if kind is bool:
         return int(value)  # type: ignore[call-overload,no-any-return]
     return None
+
+
+def measurable_of(values: Sequence[object]) -> Sequence[Number]:
+    """The numbers that a metric counts of a column of values, in order."""
+    if set(map(type, values)) == {float} and all(map(isfinite, values)):  # type: ignore[arg-type]
+        return values  # type: ignore[return-value]
+    return [number for number in map(measurable, values) if number is not None]
 
 
 def store(number: Number) -> Stored:

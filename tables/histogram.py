@@ -35,6 +35,13 @@ def bucket_of(value: float) -> int:
     return 0
 
 
+def buckets_of(values: Sequence[float]) -> list[int]:
+    """The buckets of finite values, as `bucket_of`."""
+    if values and min(values) > MIN and max(values) < MAX:
+        return [ceil(logarithm * PER_LOG + SHIFT) for logarithm in map(log, values)]
+    return list(map(bucket_of, values))
+
+
 def value_of(bucket: int) -> float:
     """What stands for all values of a bucket: nowhere off by more than RELATIVE_ERROR."""
     if bucket == 0:

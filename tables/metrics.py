@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any, Protocol
 
-from tables.exact import Number, measurable, restore, store
+from tables.exact import Number, restore, store
 from tables.exact import shown as shown_number
-from tables.histogram import add_counts, bucket_of, percentiles
+from tables.histogram import add_counts, buckets_of, percentiles
 
 
 class Gauge(Protocol):
     """One figure of one key in one window (or, merged, of many)."""
 
-    def add(self, value: object) -> None:
-        """Count a field's value; what is not a finite number is not counted."""
+    def add_many(self, numbers: Sequence[Number]) -> None:
+        """Count numbers, one at least, as if they came one by one: what is kept is the same, to the last digit."""
 
     def state(self) -> Any:
         """What is stored, JSON-ready."""
@@ -33,10 +36,9 @@ class Sum:
     def __init__(self) -> None:
         self.total: Number = 0
 
-    def add(self, value: object) -> None:
-        number = measurable(value)
-        if number is not None:
-            self.total += number
+    def add_many(self, numbers: Sequence[Number]) -> None:
+        # Not `sum`: from Python 3.12 on it adds floats up in another way, and then batches would change the result.
+        self.total = reduce(add, numbers, self.total)
 
     def state(self) -> Any:
         return store(self.total)
@@ -56,16 +58,17 @@ class Low:
     def __init__(self) -> None:
         self.value: Number | None = None
 
-    def add(self, value: object) -> None:
-        number = measurable(value)
-        if number is not None and (self.value is None or number < self.value):
-            self.value = number
+    def add_many(self, numbers: Sequence[Number]) -> None:
+        lowest = min(numbers)
+        if self.value is None or lowest < self.value:
+            self.value = lowest
 
     def state(self) -> Any:
         return self.value
 
     def merge(self, state: Any) -> None:
-        self.add(state)
+        if state is not None:
+            self.add_many([state])
 
     def shown(self) -> Any:
         return self.value
@@ -79,16 +82,17 @@ class High:
     def __init__(self) -> None:
         self.value: Number | None = None
 
-    def add(self, value: object) -> None:
-        number = measurable(value)
-        if number is not None and (self.value is None or number > self.value):
-            self.value = number
+    def add_many(self, numbers: Sequence[Number]) -> None:
+        highest = max(numbers)
+        if self.value is None or highest > self.value:
+            self.value = highest
 
     def state(self) -> Any:
         return self.value
 
     def merge(self, state: Any) -> None:
-        self.add(state)
+        if state is not None:
+            self.add_many([state])
 
     def shown(self) -> Any:
         return self.value
@@ -104,15 +108,12 @@ class Spread:
         self.highest: Number = float("-inf")
         self.counts: dict[int, int] = {}
 
-    def add(self, value: object) -> None:
-        number = measurable(value)
-        if number is not None:
-            bucket = bucket_of(number)
-            self.counts[bucket] = self.counts.get(bucket, 0) + 1
-            if number < self.lowest:
-                self.lowest = number
-            if number > self.highest:
-                self.highest = number
+    def add_many(self, numbers: Sequence[Number]) -> None:
+        counts = self.counts
+        for bucket in buckets_of(numbers):
+            counts[bucket] = counts.get(bucket, 0) + 1
+        self.lowest = min(self.lowest, *numbers)
+        self.highest = max(self.highest, *numbers)
 
     def state(self) -> Any:
         if not self.counts:

@@ -6,6 +6,7 @@ that it has counted. A record at or below the last one is not counted again, so 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -157,8 +158,14 @@ class Window:
     def __init__(self, start_s: int, first: int, last: int, shelves: tuple[Shelf[Any, Any], ...]) -> None:
         self.start_s = start_s
         self.first = first
-        self.last = last  # the newest offset that is counted; whoever counts a record moves it
+        self.last = last  # the newest offset that is counted
         self.shelves = shelves
+
+    def count(self, offsets: Sequence[int]) -> int:
+        """Note ascending offsets as counted; returns how many at the beginning were so before."""
+        counted = bisect_right(offsets, self.last) if offsets[0] <= self.last else 0
+        self.last = max(self.last, offsets[-1])
+        return counted
 
 
 class WindowTable:

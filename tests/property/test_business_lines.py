@@ -68,6 +68,53 @@ def test_any_pairs(parser: BusinessParser, pairs: list[tuple[str, str, str]]) ->
     check(parser, " ".join(name + sign + value for name, sign, value in pairs).encode())
 
 
+AT_MS = 1_700_000_000_123
+usual = st.fixed_dictionaries(
+    {},
+    optional={
+        "a": st.sampled_from(("x", "", "y z", 7, None, True)),
+        "b": st.sampled_from((1, -5, 2**63 - 1, 2**63, 2.0, "12", "1_2", "\u0661", "9" * 19, None, "")),
+        "c": st.sampled_from((0.5, 3, "3.25", ".5", "1.", ".", "1.2.3", "1e3", "inf", "1" * 301, "-2", None, True)),
+        "d": st.sampled_from((True, False, "yes", "0", 1, None)),
+        "e.f": st.sampled_from(("p", 1)),
+        "e": st.sampled_from(({"f": "q"}, {"f": None}, {}, "r")),
+        "at": st.sampled_from(
+            (AT_MS, AT_MS // 1000, str(AT_MS), 10**15, -1, "2026-11-21T06:12:20Z", 1.5e9, None, True)
+        ),
+    },
+)
+plain = st.fixed_dictionaries(
+    {
+        "a": st.sampled_from(("x", "y")), "b": st.integers(-9, 9), "c": st.sampled_from((0.5, 7)), "d": st.booleans(),
+        "e.f": st.just("p"), "at": st.just(AT_MS),
+    }
+)  # fmt: skip
+
+
+def written(form: str, value: dict[str, Any]) -> bytes:
+    if form == "json":
+        return json.dumps(value).encode()
+    if form == "regex":
+        return " ".join(str(value.get(name, "")) for name in ("a", "b", "c", "d", "at")).encode()
+    return " ".join(f"{name}={each}" for name, each in value.items()).encode()
+
+
+@given(st.sampled_from(PARSERS), st.data())
+def test_a_line_is_read_the_same_whatever_lines_are_around_it(parser: BusinessParser, data: st.DataObject) -> None:
+    form = ("json", "kv", "regex")[PARSERS.index(parser) // 2]
+    lines = st.builds(written, st.just(form), st.one_of(plain, plain, usual) if data.draw(st.booleans()) else plain)
+    bodies = data.draw(st.lists(lines if data.draw(st.booleans()) else lines | st.binary(max_size=3), max_size=6))
+    columns, refused = parser.parse_many(bodies)
+    records = iter(zip(*columns, strict=True))
+    for place, body in enumerate(bodies):
+        alone = parse(parser, body)
+        if isinstance(alone, ParseError):
+            assert str(refused[place]) == str(alone)
+        else:
+            assert repr(next(records)) == repr(tuple(alone))
+    assert next(records, None) is None
+
+
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 int64s = st.integers(-(2**63), 2**63 - 1)
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from parsers.errors import ParseError
 from parsers.tomcat import AccessRecord, compile_pattern, compile_patterns, encode
 from parsers.tomcat_pattern import NAMED_PATTERNS
 
@@ -188,9 +187,40 @@ def test_any_damage_to_a_line_gives_a_record_or_a_parse_error(damage: list[tuple
 
 
 def check(line: bytes) -> None:
-    (result,) = PARSER.parse_many([line])
-    if isinstance(result, ParseError):
-        assert result.reason in ("no_pattern_matches", "bad_timestamp")
-        str(result).encode()
-    else:
-        assert json.loads(encode(result, None, None))["bytes"] == result.bytes
+    columns, refused = PARSER.parse_many([line])
+    for error in refused.values():
+        assert error.reason in ("no_pattern_matches", "bad_timestamp")
+        str(error).encode()
+    for row in zip(*columns, strict=True):
+        record = AccessRecord(*row)
+        assert json.loads(encode(record, None, None))["bytes"] == record.bytes
+    assert len(columns.ts) + len(refused) == 1
+
+
+MIXED = compile_patterns(["combined", "common", '%h %u %{yyyy}t "%r" %s %b "%{x}i" "%{y}i"', "%t %m %U %q %H %D"], 10)
+HEAD = b"10.0.0.1 - - [29/Feb/2024:00:00:00 +0000] "
+KINDS = (
+    LINE,
+    LINE.replace(b"curl", b'c\\"url\\u0041'),
+    LINE.replace(b"GET / HTTP/1.1", b"-"),
+    LINE.replace(b"GET / HTTP/1.1", b"\\x16\\x03 a b"),
+    LINE.replace(b"200 7", b"- -"),
+    LINE.replace(b"200 7", b"1000 7"),
+    LINE.replace(b"29/Feb/2024", b"30/Feb/2024"),
+    HEAD + b'"GET /?a=b HTTP/1.1" 404 0',
+    HEAD + b'"GET / HTTP/1.1" 404 0 \r\n',
+    HEAD + b'"GET / HTTP/1.1" 404 0 "',
+    b"[29/Feb/2024:00:00:00 +0000] null /a ?b=c null 12",
+    b"[30/Feb/2024:00:00:00 +0000] GET /\\u0041 - HTTP/1.1 -3",
+    b"\xff\x00",
+    b"",
+)
+
+
+@given(st.lists(st.sampled_from(KINDS), max_size=20))
+def test_a_line_is_read_the_same_whatever_lines_are_around_it(lines: list[bytes]) -> None:
+    columns, refused = MIXED.parse_many(lines)
+    alone = [MIXED.parse_many([line]) for line in lines]
+    assert list(zip(*columns, strict=True)) == [row for each, _ in alone for row in zip(*each, strict=True)]
+    expected = {place: str(errors[0]) for place, (_, errors) in enumerate(alone) if errors}
+    assert {place: str(error) for place, error in refused.items()} == expected

@@ -13,7 +13,7 @@ from typing import Any
 
 from agents.access_log import AccessLog
 from agents.business_log import BusinessLog
-from agents.monitor import Outcome, PartitionMonitor
+from agents.monitor import MAX_VALUE_BYTES, Outcome, PartitionMonitor
 from config.routes import AccessLogRoute, BusinessRoute, Metric
 from tables.memory import MemoryStore
 
@@ -94,6 +94,7 @@ class Monitored:
         max_keys: int = 1000,
         retention_s: int = RETENTION_S,
         store: MemoryStore | None = None,
+        max_value_bytes: int = MAX_VALUE_BYTES,
     ) -> None:
         self.store = MemoryStore() if store is None else store
         routes = [] if access is None else [AccessLog(access)]
@@ -104,6 +105,7 @@ class Monitored:
             window_s=WINDOW_S,
             retention_s=retention_s,
             max_keys=max_keys,
+            max_value_bytes=max_value_bytes,
         )
 
     def run(self, records: Sequence[Raw], forward_from: int = 0) -> Outcome:

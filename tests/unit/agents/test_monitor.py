@@ -159,9 +159,7 @@ def test_a_record_is_one_dead_letter_however_many_routes_refuse_it():
 def test_what_would_be_too_large_as_json_is_a_dead_letter_also_for_the_windows():
     line = access_line(EPOCH_MS, path="/" + "\\u0000" * 60_000)
     for forward_from in (0, 1):
-        monitored = Monitored()
-        monitored.monitor._max_value_bytes = 300_000
-        monitored.monitor._small_bytes = 50_000
+        monitored = Monitored(max_value_bytes=300_000)
         outcome = monitored.run([Raw(0, EPOCH_MS, line, access_headers())], forward_from)
         assert requests(monitored) == 0
         assert outcome.tallies["access-log"].rejected == {"too_large": 1}
@@ -171,7 +169,10 @@ def test_what_would_be_too_large_as_json_is_a_dead_letter_also_for_the_windows()
 def test_a_key_counts_towards_the_size():
     monitored = Monitored()
     outcome = monitored.run([replace(access(0), key=b"k" * 999_900), replace(access(1), key=b"k" * 999_000)])
-    assert [forward.topic for forward in outcome.forwards] == ["dead-letter", "access-log"]
+    assert {forward.topic: forward.headers[-1] for forward in outcome.forwards} == {
+        "dead-letter": ("raw", b"0/0"),
+        "access-log": ("raw", b"0/1"),
+    }
     assert outcome.tallies["access-log"].rejected == {"too_large": 1}
 
 
@@ -180,10 +181,10 @@ class Broken(AccessLog):
 
     def __init__(self, error):
         super().__init__(ACCESS)
-        self.parse = self.fail
+        self.parse_many = self.fail
         self.error = error
 
-    def fail(self, body):
+    def fail(self, bodies):
         raise self.error
 
 

@@ -163,4 +163,6 @@ def test_neither_common_nor_combined_takes_the_others_lines(release: str, patter
     parser = compile_patterns(patterns, RELEASES[release])
     for name in patterns:
         alone = read(release, name)
-        assert parser.parse_many([line.encode() for line in LOGS[release][name]]) == alone
+        columns, refused = parser.parse_many([line.encode() for line in LOGS[release][name]])
+        assert [AccessRecord(*row) for row in zip(*columns, strict=True)] == alone
+        assert refused == {}

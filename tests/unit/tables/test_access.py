@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from parsers.tomcat import AccessRecord
+from parsers.tomcat import AccessColumns, AccessRecord
 from tables import keys
 from tables.access import AccessTable, PathSlot, SourceSlot
 from tables.memory import MemoryStore
@@ -17,7 +17,7 @@ def count(*lines, source=("shop", "web-1"), max_keys=100):
     store = MemoryStore()
     table = AccessTable(store, max_keys)
     for offset, line in enumerate(lines):
-        table.add(0, offset, source, line)
+        table.add_many(0, [offset], [source], AccessColumns(*([value] for value in line)))
     changes = {}
     table.collect(changes)
     by_source, by_path = (

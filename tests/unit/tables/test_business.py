@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from config.routes import Metric
-from parsers.business import BusinessRecord
+from parsers.business import BusinessColumns
 from tables import keys
 from tables.business import BusinessTable, GroupSlot
 from tables.business_query import business_windows
@@ -23,7 +23,7 @@ def count(*fields, route=ORDERS, store=None, first=0, max_keys=100):
     store = MemoryStore() if store is None else store
     table = BusinessTable(route, store, max_keys)
     for offset, each in enumerate(fields, first):
-        table.add(0, offset, (None, None), BusinessRecord(None, each))
+        table.add_many(0, [offset], [(None, None)], BusinessColumns([None], [each]))
     changes = {}
     table.collect(changes)
     store.write(changes)
@@ -121,7 +121,7 @@ def test_long_group_values_are_cut():
 
 def test_a_slot_comes_back_as_it_was():
     slot = GroupSlot(ORDERS.metrics)
-    slot.add({"amount": 0.1, "items": 2**63 - 1})
+    slot.add_many([{"amount": 0.1, "items": 2**63 - 1}])
     again = GroupSlot(ORDERS.metrics)
     again.merge(slot.encode())
     assert again.encode() == slot.encode()

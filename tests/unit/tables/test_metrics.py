@@ -5,13 +5,15 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from tables.exact import measurable_of
 from tables.metrics import GAUGES
 
 
 def gauge(kind, *values):
     figure = GAUGES[kind]()
     for value in values:
-        figure.add(value)
+        if numbers := measurable_of([value]):
+            figure.add_many(numbers)
     return figure
 
 
