@@ -47,7 +47,7 @@ ROLL = 10
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHdfs]:
+def _pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHdfs]:
     """An HDFS with two NameNodes that only this module uses."""
     directory = tmp_path_factory.mktemp("hdfs-pair")
     live = LiveHdfs(HdfsPair(directory))
@@ -59,6 +59,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHdfs]:
         live.service.kill()
         for data in ("data", "edits", "name0", "name1"):
             shutil.rmtree(directory / data, ignore_errors=True)
+
+
+@pytest.fixture
+def pair(_pair: LiveHdfs) -> LiveHdfs:
+    """It runs, one active and one standby, whatever an earlier test did."""
+    _pair.service.start()
+    return _pair
 
 
 def test_namenodes_fail_over_in_the_middle_of_commits(
@@ -134,9 +141,13 @@ def die(service: HdfsPair, kafka: LiveKafka, worker: Worker, load: Load) -> None
     """The active one is killed. While none is active monitoring and sources go on as ever; then commits do."""
     was = service.active
     service.kill_namenode(was)
-    destination = wait_until(lambda: backing_off(worker), PATIENCE_S, "history to back off")
-    for number, said in ((was, "[Errno 111] Connection refused"), (1 - was, "StandbyException: ")):
-        assert f"{service.urls[number]}: {said}" in destination["last_error"]
+    said = [f"{service.urls[was]}: [Errno 111] Connection refused", f"{service.urls[1 - was]}: StandbyException: "]
+
+    def tells_of_both() -> bool:
+        destination = backing_off(worker)
+        return destination is not None and all(each in destination["last_error"] for each in said)
+
+    wait_until(tells_of_both, PATIENCE_S, "history to back off, and to say what each NameNode says")
     end, acknowledged = ends(kafka), access_lines(load)
     reached(kafka, MONITOR, end)
     wait_until(lambda: requests_counted(worker) >= acknowledged, PATIENCE_S, "windows to be current")
@@ -144,7 +155,8 @@ def die(service: HdfsPair, kafka: LiveKafka, worker: Worker, load: Load) -> None
         assert worker.get(path).status_code == 200
     service.fail_over(1 - was)
     reached(kafka, HISTORY, ends(kafka))
-    assert f"HDFS: {service.urls[1 - was]} answers now, after " in worker.log.rpartition("Lane starts over raw-log")[2]
+    told = f"HDFS: {service.urls[1 - was]} answers now, after {service.urls[was]}: [Errno 111] Connection refused"
+    assert told in worker.log
     service.start_namenode(was)
 
 
