@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer
 
 EVENTS_A_POST = 10
 ASK_EVERY_S = 0.02
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 _NUMBER = re.compile(rb"n=(\d+)")
 
 

@@ -39,7 +39,10 @@ CASES: dict[str, Case] = {
         partial(monitor, records=1_000_000, stock_records=50_000),
         partial(monitor, records=10_000, stock_records=1_000),
     ),
-    "business": Case(partial(business, records=1_000_000), partial(business, records=10_000)),
+    "business": Case(
+        partial(business, records=1_000_000, stock_records=50_000),
+        partial(business, records=10_000, stock_records=1_000),
+    ),
     "everything": Case(
         partial(everything, per_s=50_000, connections=50, seconds=60.0),
         partial(everything, per_s=1_000, connections=5, seconds=3.0),

@@ -35,15 +35,18 @@ def monitor(services: Services, records: int, stock_records: int) -> Iterator[Re
     fill(services.broker.bootstrap, RAW_LOG, records, access_line)
     load = f"{records:,} access lines"
     yield _sluice(services, "monitor", load, records)
-    yield _streams(services, load, records)
-    yield _stock(services, load, stock_records)
+    yield _streams(services, "monitor", load, records, "AccessWindows")
+    yield _stock(services, "monitor", load, stock_records)
 
 
-def business(services: Services, records: int) -> Iterator[Result]:
-    """Business lines as JSON, three metrics grouped by a field."""
+def business(services: Services, records: int, stock_records: int) -> Iterator[Result]:
+    """The same with business lines as JSON, three metrics grouped by a field."""
     services.empty()
     fill(services.broker.bootstrap, RAW_LOG, records, order_line)
-    yield _sluice(services, "business", f"{records:,} JSON lines, 3 metrics", records)
+    load = f"{records:,} JSON lines, 3 metrics"
+    yield _sluice(services, "business", load, records)
+    yield _streams(services, "business", load, records, "OrderWindows")
+    yield _stock(services, "business", load, stock_records)
 
 
 def scaling(services: Services, records: int, shapes: tuple[tuple[int, int], ...]) -> Iterator[Result]:
@@ -102,27 +105,29 @@ def _check_windows(worker: Worker, case: str, records: int) -> None:
     assert counted == records, f"the windows count {counted:,} of {records:,}"
 
 
-def _streams(services: Services, load: str, records: int) -> Result:
+def _streams(services: Services, case: str, load: str, records: int, topology: str) -> Result:
     directory, broker = services.new_directory("streams"), services.broker
     topic = streams.forwarded(directory)
     broker.create_topic(topic, PARTITIONS)
-    program = streams.topology(directory, broker.bootstrap)
+    program = streams.topology(topology, directory, broker.bootstrap)
     began = time.monotonic()
     with running(program):
         done = drain(broker.bootstrap, directory.name, RAW_LOG, records, [program], began=began)
     forwarded = count(broker.bootstrap, topic)
     assert forwarded == records, f"{forwarded:,} records forwarded of {records:,}"
-    return _result("monitor", load, "peer", "Kafka Streams", done, "each line forwarded once")
+    return _result(case, load, "peer", "Kafka Streams", done, "each line forwarded once")
 
 
-def _stock(services: Services, load: str, records: int) -> Result:
+def _stock(services: Services, case: str, load: str, records: int) -> Result:
     directory, broker = services.new_directory("stock"), services.broker
     broker.create_topic(stock.FORWARDED, PARTITIONS)
+    for changelog in stock.changelogs(directory):
+        broker.create_topic(changelog, PARTITIONS, cleanup_policy="compact")
     program = stock.agent(directory, broker.url)
     began = time.monotonic()
     with running(program):
         done = grow(broker.bootstrap, stock.FORWARDED, records, [program], began=began)
-    return _result("monitor", load, "peer", "stock Faust", done, f"until {records:,} lines were forwarded")
+    return _result(case, load, "peer", "stock Faust", done, f"until {records:,} lines were forwarded")
 
 
 def _result(case: str, load: str, kind: Kind, who: str, done: Done, note: str) -> Result:

@@ -1,6 +1,6 @@
 // The peer of the monitor: Kafka Streams doing the same with exactly_once_v2.
 //
-// raw-log -> parsed access lines -> JSON to <prefix>-access-log, and tumbling windows of 10 s by the line's own time with
+// raw-log -> parsed access lines -> JSON to <prefix>-forwarded, and tumbling windows of 10 s by the line's own time with
 // requests, bytes and requests by status, kept by key (the host) as the records are partitioned: no repartitioning.
 // Arguments: bootstrap servers, prefix (application id and topics), state directory, threads.
 
@@ -123,10 +123,10 @@ public final class AccessWindows {
         return java.nio.ByteBuffer.allocate(12).putInt(line.status()).putLong(line.bytes()).array();
     }
 
-    public static void main(String[] arguments) {
-        String prefix = arguments[1];
+    /** What both topologies are run with. */
+    static void run(StreamsBuilder builder, String[] arguments) {
         Properties settings = new Properties();
-        settings.put(StreamsConfig.APPLICATION_ID_CONFIG, prefix);
+        settings.put(StreamsConfig.APPLICATION_ID_CONFIG, arguments[1]);
         settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, arguments[0]);
         settings.put(StreamsConfig.STATE_DIR_CONFIG, arguments[2]);
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, arguments[3]);
@@ -134,20 +134,23 @@ public final class AccessWindows {
         settings.put(StreamsConfig.REPLICATION_FACTOR_CONFIG, "1");
         settings.put(StreamsConfig.consumerPrefix("auto.offset.reset"), "earliest");
         settings.put(StreamsConfig.producerPrefix("compression.type"), "lz4");
+        KafkaStreams streams = new KafkaStreams(builder.build(), settings);
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> streams.close(Duration.ofSeconds(10))));
+        streams.start();
+    }
 
+    public static void main(String[] arguments) {
         StreamsBuilder builder = new StreamsBuilder();
         KStream<byte[], Line> lines = builder
             .stream("raw-log", Consumed.with(Serdes.ByteArray(), Serdes.ByteArray()))
             .processValues(Parse::new);
-        lines.mapValues(Line::json).to(prefix + "-access-log", Produced.with(Serdes.ByteArray(), Serdes.ByteArray()));
+        lines.mapValues(Line::json)
+            .to(arguments[1] + "-forwarded", Produced.with(Serdes.ByteArray(), Serdes.ByteArray()));
         lines.mapValues(AccessWindows::counted)
             .groupByKey(Grouped.with(Serdes.ByteArray(), Serdes.ByteArray()))
             .windowedBy(TimeWindows.ofSizeAndGrace(Duration.ofSeconds(10), Duration.ofHours(1)))
             .aggregate(() -> new byte[56], (key, value, window) -> add(window, value),
                 Materialized.with(Serdes.ByteArray(), Serdes.ByteArray()));
-
-        KafkaStreams streams = new KafkaStreams(builder.build(), settings);
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> streams.close(Duration.ofSeconds(10))));
-        streams.start();
+        run(builder, arguments);
     }
 }

@@ -9,7 +9,12 @@ from pathlib import Path
 from deploy.cluster.process import ServiceProcess
 from tests.support.worker import ROOT
 
-FORWARDED = "stock-access-log"
+FORWARDED = "stock-forwarded"
+
+
+def changelogs(directory: Path) -> list[str]:
+    """The compacted topics of its tables. Where Faust makes them itself, an agent may be faster than the brokers."""
+    return [f"{directory.name}-{table}-changelog" for table in ("requests", "bytes_sent", "orders")]
 
 
 def agent(directory: Path, broker_url: str) -> ServiceProcess:

@@ -1,11 +1,14 @@
 """The peer of the monitor: Faust as its documentation shows it, one event at a time, at-least-once.
 
-raw-log -> parsed access lines -> JSON to `stock-access-log`, and a tumbling window table of requests and bytes.
+raw-log -> parsed access lines -> JSON to `stock-forwarded`, and a tumbling window table of requests and bytes; of order
+lines a table of count, sum, largest value and a histogram of the amount, by status.
 Run by `faust -A bench.peers.stock_faust worker`, with STOCK_ID, STOCK_BROKER and STOCK_DATA in the environment.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 import time
@@ -27,15 +30,20 @@ app = faust.App(
     web_enabled=False,
 )
 raw_log = app.topic("raw-log", key_type=bytes, value_type=bytes, value_serializer="raw", key_serializer="raw")
-access_log = app.topic("stock-access-log", key_type=bytes, value_type=bytes, value_serializer="json", partitions=4)
+forwarded = app.topic("stock-forwarded", key_type=bytes, value_type=bytes, value_serializer="json", partitions=4)
 requests = app.Table("requests", default=int, partitions=4).tumbling(10.0, expires=3600.0)
 bytes_sent = app.Table("bytes_sent", default=int, partitions=4).tumbling(10.0, expires=3600.0)
+
+orders = app.Table("orders", default=dict, partitions=4).tumbling(10.0, expires=3600.0)
 
 
 @app.agent(raw_log)  # type: ignore[untyped-decorator]
 async def monitor(lines: faust.StreamT[bytes]) -> None:
     """Parse, forward, count."""
     async for event in lines.events():
+        if event.headers.get("type") == b"business":
+            await count_order(event)
+            continue
         match = LINE.match(event.value)
         if match is None or event.headers.get("type") != b"access_log":
             continue
@@ -43,7 +51,7 @@ async def monitor(lines: faust.StreamT[bytes]) -> None:
         method, _, rest = request.decode().partition(" ")
         path, _, protocol = rest.partition(" ")
         key = event.headers.get("service", b"").decode()
-        await access_log.send(
+        await forwarded.send(
             key=event.key,
             value={
                 "ts": _millis(stamp),
@@ -60,6 +68,25 @@ async def monitor(lines: faust.StreamT[bytes]) -> None:
         )
         requests[key] += 1
         bytes_sent[key] += int(n_bytes)
+
+
+async def count_order(event: faust.EventT[bytes]) -> None:
+    """Parse, forward, count."""
+    order = json.loads(event.value)
+    status, amount = order["status"], float(order["amount"])
+    await forwarded.send(
+        key=event.key,
+        value={"ts": order["ts"], "order_id": order["order_id"], "status": status, "amount": amount},
+    )
+    window = orders[status].current()
+    histogram, bucket = window.get("histogram", {}), str(int(math.log(max(amount, 1.0), 1.1)))
+    histogram[bucket] = histogram.get(bucket, 0) + 1
+    orders[status] = {
+        "count": window.get("count", 0) + 1,
+        "revenue": window.get("revenue", 0.0) + amount,
+        "largest": max(window.get("largest", 0.0), amount),
+        "histogram": histogram,
+    }
 
 
 _stamps: dict[bytes, int] = {}

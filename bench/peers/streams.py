@@ -1,4 +1,4 @@
-"""Kafka Streams 3.9 doing the monitor's work: `AccessWindows.java`, compiled for each run."""
+"""Kafka Streams 3.9 doing the monitor's work: `AccessWindows.java` and `OrderWindows.java`, compiled for each run."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from deploy.cluster.programs import java, javac
 
 HEAP_MB = 512
 THREADS = 2
-_SOURCE = Path(__file__).with_name("AccessWindows.java")
+_SOURCES = sorted(Path(__file__).parent.glob("*.java"))
 
 
-def topology(directory: Path, bootstrap: str) -> ServiceProcess:
-    """The topology, not started; its group and the prefix of its topics are the directory's name.
+def topology(name: str, directory: Path, bootstrap: str) -> ServiceProcess:
+    """The topology of that class, not started; its group and the prefix of its topics are the directory's name.
 
     Raises: subprocess.CalledProcessError where it does not compile.
     """
     classpath = f"{fetch('kafka-streams')}/*"
-    subprocess.run([javac(), "-nowarn", "-d", str(directory), "-cp", classpath, str(_SOURCE)], check=True, timeout=120)
+    subprocess.run([javac(), "-nowarn", "-d", str(directory), "-cp", classpath, *_SOURCES], check=True, timeout=120)
     return ServiceProcess(
         "Kafka Streams",
         [
@@ -28,7 +28,7 @@ def topology(directory: Path, bootstrap: str) -> ServiceProcess:
             f"-Xmx{HEAP_MB}m",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             *("-cp", f"{directory}:{classpath}"),
-            *("AccessWindows", bootstrap, directory.name, str(directory / "state"), str(THREADS)),
+            *(name, bootstrap, directory.name, str(directory / "state"), str(THREADS)),
         ],
         directory / "streams.log",
         cwd=directory,
@@ -37,4 +37,4 @@ def topology(directory: Path, bootstrap: str) -> ServiceProcess:
 
 def forwarded(directory: Path) -> str:
     """The topic that the topology of this directory writes to."""
-    return f"{directory.name}-access-log"
+    return f"{directory.name}-forwarded"

@@ -18,7 +18,7 @@ PROGRAMS = {
     "ingest": {"Sluice, 2 processes", "Flume"},
     "history": {"Sluice, jsonl gzip", "Sluice, text gzip", "Flume, text"},
     "monitor": {"Sluice", "Kafka Streams", "stock Faust"},
-    "business": {"Sluice"},
+    "business": {"Sluice", "Kafka Streams", "stock Faust"},
     "everything": {"Sluice, all roles in one worker"},
     "latency": {"Sluice"},
     "scaling": {"Sluice"},
