@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bench.cases import CASES
+from bench.cases import CASES, Run
 from bench.machine import versions
 from bench.result import Result, rows
 from bench.services import Services
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what was asked for, or show what a file says of an earlier run."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for, or show what a file says of an earlier run. Returns 1 where a case failed."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("case", nargs="*", help=f"any of {', '.join(CASES)}; all without")
     parser.add_argument("--rounds", type=int, default=2, help="how often each case is run (2); medians are shown")
@@ -35,42 +37,66 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.markdown is not None:
         kept = json.loads(asked.markdown.read_text())
         _show(kept["versions"], [Result(**result) for result in kept["results"]])
-        return
+        return 0
     if asked.json is not None:
         asked.json.parent.mkdir(parents=True, exist_ok=True)
-    on, results = versions(), []
+    on = versions()
+    results: list[Result] = []
+    progress = _Progress()
     with tempfile.TemporaryDirectory(prefix="sluice-bench-", ignore_cleanup_errors=True) as directory:
         services = Services(Path(directory))
         try:
-            for result in _run(services, asked.case or list(CASES), 1 if asked.short else asked.rounds, asked.short):
-                results.append(result)
-                if asked.json is not None:
-                    asked.json.write_text(json.dumps({"versions": on, "results": list(map(asdict, results))}, indent=1))
+            for name, run in _turns(asked.case or list(CASES), asked.rounds, asked.short):
+                for result in progress.follow(name, run(services)):
+                    results.append(result)
+                    if asked.json is not None:
+                        asked.json.write_text(
+                            json.dumps({"versions": on, "results": [*map(asdict, results)]}, indent=1)
+                        )
         finally:
             services.close()
     _show(on, results)
+    if progress.failed:
+        print(f"failed: {', '.join(progress.failed)}", file=sys.stderr)
+    return 1 if progress.failed else 0
 
 
-def _run(services: Services, names: Sequence[str], rounds: int, short: bool) -> Iterator[Result]:
-    began = time.monotonic()
+def _turns(names: Sequence[str], rounds: int, short: bool) -> Iterator[tuple[str, Run]]:
     for name in names:
         case = CASES[name]
+        if short:
+            yield name, case.short
+            continue
         most = min(rounds, case.most_rounds)
         for number in range(1, most + 1):
-            _say(began, f"{name}, round {number} of {most}")
-            for result in (case.short if short else case.long)(services):
+            yield f"{name}, round {number} of {most}", case.long
+
+
+class _Progress:
+    """Says what is going on, with the time since the start; a case that fails is shown, and the next one is run."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+        self._began = time.monotonic()
+
+    def follow(self, name: str, results: Iterator[Result]) -> Iterator[Result]:
+        """Hand on what a round brings."""
+        self._say(name)
+        try:
+            for result in results:
                 latency = f", p50 {result.p50_ms:.1f} ms, p99 {result.p99_ms:.1f} ms" if result.p99_ms else ""
-                _say(
-                    began,
-                    f"  {result.case}, {result.who}, {result.load}: {result.per_s:,.0f} {result.unit}, "
-                    f"{result.cpu_us:.1f} µs CPU, {result.peak_mb:.0f} MB{latency}; {result.note}",
+                self._say(
+                    f"  {result.case}, {result.who}, {result.load or 'any load'}: {result.per_s:,.0f} {result.unit}, "
+                    f"{result.cpu_us:.1f} µs CPU, {result.peak_mb:.0f} MB{latency}; {result.note}"
                 )
                 yield result
+        except Exception:
+            traceback.print_exc()
+            self.failed.append(name)
 
-
-def _say(began: float, what: str) -> None:
-    minutes, seconds = divmod(int(time.monotonic() - began), 60)
-    print(f"{minutes:3d}:{seconds:02d} {what}", file=sys.stderr, flush=True)
+    def _say(self, what: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        print(f"{minutes:3d}:{seconds:02d} {what}", file=sys.stderr, flush=True)
 
 
 def _show(on: str, results: Sequence[Result]) -> None:
@@ -78,4 +104,5 @@ def _show(on: str, results: Sequence[Result]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())  # what is in the end an error is raised, too
+    sys.exit(main())

@@ -56,7 +56,7 @@ async def test_done_at_once_is_a_rate_of_all() -> None:
 
 
 async def test_a_program_that_ends_fails_the_run() -> None:
-    with pytest.raises(RuntimeError, match="10 of 1,000 after .* ended"):
+    with pytest.raises(RuntimeError, match=r"10 of 1,000 after .* ended"):
         await follow(steps([10]), 1000, [Ended()], began=time.monotonic())
 
 
