@@ -1,24 +1,33 @@
-"""Tomcat access log lines to records, by the pattern that Tomcat wrote them with, and records to JSON.
+"""Tomcat access log lines to records, by the pattern that Tomcat wrote them with.
 
-This is the hot path: a line costs one search for a backslash, one regular expression match and one tuple. Measured
-alternatives are in docs/decisions/0003-parsing-access-lines.md.
+This is the hot path: a line costs one search for a backslash and one regular expression match; the rest is done for
+many lines at once, by the column. Measured alternatives are in docs/decisions/0003-parsing-access-lines.md and 0009.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
-
-import orjson
+from typing import Any, Final
 
 from parsers.errors import ParseError
 from parsers.escapes import hide_escapes, show_escapes, undo_escapes
-from parsers.json_each import dumps_each, well_formed
 from parsers.timestamps import StampCache
 from parsers.tomcat_dates import SEPARATOR
 from parsers.tomcat_fields import ROLES
+from parsers.tomcat_record import AccessColumns, AccessRecord, encode, encode_many
 from parsers.tomcat_regex import compile_line
+
+__all__ = [
+    "AccessColumns",
+    "AccessParser",
+    "AccessPattern",
+    "AccessRecord",
+    "compile_pattern",
+    "compile_patterns",
+    "encode",
+    "encode_many",
+]
 
 # What is wrong with a line that is refused; the reasons of the ParseErrors raised here.
 NO_PATTERN_MATCHES: Final = "no_pattern_matches"
@@ -27,41 +36,6 @@ BAD_TIMESTAMP: Final = "bad_timestamp"
 _STATUS: Final[dict[str | None, int | None]] = {**{str(code): code for code in range(100, 600)}, "-": None, None: None}
 _ABSENT: Final = ("-", "null", "", None)  # method and protocol of codes of their own: `null` without a request line
 _SHOWN_CHARACTERS: Final = 200  # of a refused line in the error's message
-
-
-class AccessRecord(NamedTuple):
-    """One request as the access log tells it; None where the line says `-` or the pattern doesn't carry it."""
-
-    ts: int | None  # epoch ms; None where the pattern doesn't give date and time
-    client: str | None
-    user: str | None
-    method: str | None
-    path: str | None
-    query: str | None  # without its '?'; empty for a bare '?'
-    protocol: str | None
-    status: int | None
-    bytes: int  # 0 for '-', and where the pattern doesn't carry it
-    duration_ms: float | None  # never negative: a clock that was set back gives 0
-    referer: str | None
-    user_agent: str | None
-
-
-class AccessColumns(NamedTuple):
-    """Requests as columns of equal length; each is what `AccessRecord` says of one."""
-
-    ts: Sequence[int | None]
-    client: Sequence[str | None]
-    user: Sequence[str | None]
-    method: Sequence[str | None]
-    path: Sequence[str | None]
-    query: Sequence[str | None]
-    protocol: Sequence[str | None]
-    status: Sequence[int | None]
-    bytes: Sequence[int]
-    duration_ms: Sequence[float | None]
-    referer: Sequence[str | None]
-    user_agent: Sequence[str | None]
-
 
 Row = tuple[Any, ...]  # one of each column
 Refused = dict[int, ParseError]  # by the line's place
@@ -232,49 +206,6 @@ def compile_pattern(pattern: str, tomcat: float) -> AccessPattern:
 def compile_patterns(patterns: Sequence[str], tomcat: float) -> AccessParser:
     """The parser that tries several patterns in order. Raises ValueError as compile_pattern, and for no pattern."""
     return AccessParser([compile_pattern(pattern, tomcat) for pattern in patterns])
-
-
-def encode(record: AccessRecord, service: str | None, host: str | None, ts_ms: int | None = None) -> bytes:
-    """The JSON of topic `access-log` of one record, as `encode_many`; `ts_ms` is its time where the line gave none."""
-    columns = AccessColumns._make([value] for value in record)
-    (encoded,) = encode_many(columns, [service], [host], [ts_ms if record.ts is None else record.ts])
-    return encoded
-
-
-def encode_many(
-    columns: AccessColumns,
-    services: Sequence[str | None],
-    hosts: Sequence[str | None],
-    times_ms: Sequence[int | None],
-) -> list[bytes]:
-    """The JSON of topic `access-log`: each record with its time, service and host, keys in the contract's order.
-
-    Never fails: lone surrogates in `services` and `hosts` become U+FFFD (the records' own texts have none).
-    """
-    values = [
-        {
-            "ts": ts,
-            "service": service,
-            "host": host,
-            "client": client,
-            "user": user,
-            "method": method,
-            "path": path,
-            "query": query,
-            "protocol": protocol,
-            "status": status,
-            "bytes": size,
-            "duration_ms": duration_ms,
-            "referer": referer,
-            "user_agent": user_agent,
-        }
-        for ts, service, host, client, user, method, path, query, protocol, status, size, duration_ms, referer,
-            user_agent in zip(times_ms, services, hosts, *columns[1:], strict=True)
-    ]  # fmt: skip
-    try:
-        return dumps_each(values)
-    except orjson.JSONEncodeError:
-        return dumps_each([{**value, **well_formed(value["service"], value["host"])} for value in values])
 
 
 def _present(column: Sequence[str | None]) -> Sequence[str | None]:
