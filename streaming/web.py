@@ -8,6 +8,7 @@ import logging
 import socket
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from aiohttp.web import SockSite
@@ -17,6 +18,7 @@ from mode import Service
 
 from config.descriptors import descriptor_limit
 from streaming.errors import PortTaken
+from streaming.web_direct import Direct, DirectHandler
 from streaming.web_guard import Guard, GuardedRunner
 from streaming.web_limits import Troubles, WebLimits, connections_within, descriptor_free
 
@@ -50,7 +52,13 @@ class Web(driver.Web):
     """
 
     def __init__(
-        self, app: Any, *, limits: WebLimits | None = None, notes: dict[str, Any] | None = None, **kwargs: Any
+        self,
+        app: Any,
+        *,
+        limits: WebLimits | None = None,
+        notes: dict[str, Any] | None = None,
+        direct: Direct | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(app, **kwargs)
         self.limits = limits or WebLimits()
@@ -58,7 +66,7 @@ class Web(driver.Web):
         self.troubles = Troubles(time.monotonic)
         self.guard = Guard(self.limits, self.limits.max_connections, self.troubles, time.monotonic)
         self._runner = GuardedRunner(
-            self.guard,
+            partial(DirectHandler, direct or Direct(), self.guard),
             self.web_app,
             access_log=None,
             auto_decompress=False,

@@ -16,6 +16,7 @@ from mode.services import ServiceT
 from yarl import URL
 
 from streaming.web import Web
+from streaming.web_direct import Direct
 from streaming.worker import Worker
 
 WEB_HOST = "127.0.0.1"  # open to others only where `--web-host` says so
@@ -43,6 +44,7 @@ class WebApp(faust.App):
     def __init__(self, app_id: str, *, broker: Sequence[str], **options: Any) -> None:
         self.services: list[ServiceT] = []
         self.unfinished: Callable[[], Sequence[str]] = tuple  # partitions that a stop has not handed over yet
+        self.direct = Direct()  # requests that are answered without aiohttp's machinery
         self.web_notes: dict[str, Any] = {}  # the web's connections: see streaming.web.Web
         super().__init__(
             app_id,
@@ -62,4 +64,4 @@ class WebApp(faust.App):
         """Make none of Faust's data directories: the state is elsewhere."""
 
     def _new_web(self) -> Web:
-        return Web(self, notes=self.web_notes)
+        return Web(self, notes=self.web_notes, direct=self.direct)

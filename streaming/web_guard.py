@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -239,27 +240,27 @@ class GuardedHandler(web.RequestHandler):
 
 
 class GuardedServer(web.Server):
-    """aiohttp's server with guarded connections."""
+    """aiohttp's server, its connections handled by handlers of another kind."""
 
-    def __init__(self, guard: Guard, server: web.Server) -> None:
+    def __init__(self, new_handler: Callable[..., GuardedHandler], server: web.Server) -> None:
         super().__init__(
             server.request_handler, request_factory=server.request_factory, loop=server._loop, **server._kwargs
         )
-        self._guard = guard
+        self._new_handler = new_handler
 
     def __call__(self) -> web.RequestHandler:
         """A handler for the next connection."""
-        return GuardedHandler(self._guard, self, loop=self._loop, **self._kwargs)
+        return self._new_handler(self, loop=self._loop, **self._kwargs)
 
 
 class GuardedRunner(web.AppRunner):
     """aiohttp's runner of a guarded server."""
 
-    __slots__ = ("_guard",)
+    __slots__ = ("_new_handler",)
 
-    def __init__(self, guard: Guard, app: web.Application, **kwargs: Any) -> None:
+    def __init__(self, new_handler: Callable[..., GuardedHandler], app: web.Application, **kwargs: Any) -> None:
         super().__init__(app, **kwargs)
-        self._guard = guard
+        self._new_handler = new_handler
 
     async def _make_server(self) -> web.Server:
-        return GuardedServer(self._guard, await super()._make_server())
+        return GuardedServer(self._new_handler, await super()._make_server())
