@@ -44,7 +44,7 @@ CASES: dict[str, Case] = {
         partial(business, records=10_000, stock_records=1_000),
     ),
     "everything": Case(
-        partial(everything, per_s=50_000, connections=50, seconds=60.0),
+        partial(everything, per_s=50_000, connections=200, seconds=60.0),
         partial(everything, per_s=1_000, connections=5, seconds=3.0),
     ),
     "latency": Case(partial(latency, per_s=5_000, seconds=30.0), partial(latency, per_s=100, seconds=2.0)),

@@ -41,11 +41,13 @@ def everything(services: Services, per_s: int, connections: int, seconds: float)
         )
         behind = lags(broker.bootstrap, RAW_LOG, groups, lambda: not posting.done())
         said, ended = posting.result(), time.monotonic()
-        total = sum(broker.end_offsets(RAW_LOG).values())
+        total, done = 0, []
+        while total < (ends := sum(broker.end_offsets(RAW_LOG).values())):  # what wrk left under way still comes in
+            total = ends
+            done = [drain(broker.bootstrap, group, RAW_LOG, total, [worker], began=ended) for group in groups]
         assert said.posts <= total / EVENTS_A_POST <= said.posts + connections, (
             f"{said.posts:,} posts, {total:,} events"
         )
-        done = [drain(broker.bootstrap, group, RAW_LOG, total, [worker], began=ended) for group in groups]
         used = usage([worker])
         windows = sum(window["requests"] for window in worker.get_json("/api/access")["windows"])
     rows = sum(hdfs.read(path).count(b"\n") for path in hdfs.files(f"/{directory.name}/data"))
