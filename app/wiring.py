@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from agents.access_log import AccessLog
@@ -225,8 +226,9 @@ def history_app(settings: Settings, brokers: Brokers, flow: HistoryFlow) -> Batc
     return app
 
 
+@cache
 def sluice_version() -> str:
-    """The installed version; `unknown` in a checkout that was never installed."""
+    """The installed version; `unknown` in a checkout that was never installed. Read once: files may run out."""
     try:
         return version("sluice")
     except PackageNotFoundError:
