@@ -9,7 +9,7 @@ from pathlib import Path
 from deploy.cluster.background import Addresses, BackgroundCluster
 from deploy.cluster.errors import ClusterError
 from deploy.cluster.fetch import PARTS, fetch
-from deploy.cluster.programs import chromedriver, chromium, java, maven
+from deploy.cluster.programs import chromedriver, chromium, java, javac, maven, wrk
 
 _HELP = "prepare: install the programs and fetch the parts that the tests need, and start nothing"
 _DIRECTORY = Path(__file__).parents[2] / ".cluster"
@@ -66,7 +66,7 @@ def _status(cluster: BackgroundCluster) -> int:
 
 def _prepare() -> int:
     """Before the tests run, so that a missing program is one line and not the failure of many tests."""
-    for needed in (java, maven, chromium, chromedriver):
+    for needed in (java, javac, maven, wrk, chromium, chromedriver):
         needed()
     for part in PARTS:
         fetch(part)

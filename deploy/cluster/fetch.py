@@ -17,7 +17,7 @@ from pathlib import Path
 from deploy.cluster.errors import FetchFailed
 from deploy.cluster.programs import java, maven
 
-PARTS = ("kafka", "hadoop", "tomcat", "flume")
+PARTS = ("kafka", "kafka-streams", "hadoop", "tomcat", "flume")
 
 _POMS = Path(__file__).parent / "poms"
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
