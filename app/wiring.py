@@ -42,7 +42,7 @@ from config.routes import Routes, load
 from config.settings import Settings
 from parsers.tomcat import compile_pattern
 from sources.producer import GroupCommitProducer
-from streaming import event_loop
+from streaming import compression, event_loop
 from streaming.app import BatchApp
 from streaming.changelog import Follower
 from streaming.exactly_once import ExactlyOnceHandler
@@ -77,6 +77,7 @@ def build_or_exit() -> WebApp:
 def build(settings: Settings, routes: Routes) -> WebApp:
     """Everything a worker and the shell consist of."""
     event_loop.install()
+    compression.install()
     app = WebApp(settings.app_id, broker=settings.bootstrap_servers)
     monitor_flows = {
         route.topic: Flow(route.topic, "route") for route in (routes.access_log, *routes.business) if route
