@@ -55,7 +55,8 @@ def test_a_case_runs_and_counts_what_arrived(services: Services, name: str) -> N
     assert {result.who for result in results} == PROGRAMS[name]
     for result in results:
         assert result.per_s > 0, result
-        assert result.cpu_us > 0, result
+        assert result.cpu_us >= 0, result  # counted in ticks of 10 ms: a short case may be over within one
         assert result.kind == "limit" or result.peak_mb > 10, result
+    assert any(result.cpu_us > 0 for result in results)
     table = rows(results)
     assert len(table) == len(HEADER) + sum(result.kind == "sluice" for result in results)
