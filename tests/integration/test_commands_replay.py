@@ -60,7 +60,7 @@ def windows(worker: Worker) -> Any:
 def a_moment(process: subprocess.Popen[bytes]) -> bool:
     """Let it run for so long, and no longer however busy the machine is: it would have ended before anybody looks."""
     process.send_signal(signal.SIGCONT)
-    time.sleep(0.05)
+    time.sleep(0.005)
     process.send_signal(signal.SIGSTOP)
     return True
 
@@ -206,7 +206,7 @@ def test_interrupted_it_goes_on_where_it_was(
     served: Worker, fresh_kafka: LiveKafka, tmp_path: Path, history: str
 ) -> None:
     served.stop()
-    fresh_kafka.produce("raw-log", [b"line %d " % i + b"x" * 2000 for i in range(20_000)], partition=0)
+    fresh_kafka.produce("raw-log", [b"line %d " % i + b"x" * 2000 for i in range(40_000)], partition=0)
     total = sum(fresh_kafka.end_offsets("raw-log").values())
     shell = Shell(tmp_path / "shell", broker=fresh_kafka.url, settings={"SLUICE_HISTORY": history, **SMALL_ROLLS})
     root = tmp_path / "root"
@@ -230,4 +230,5 @@ def test_interrupted_it_goes_on_where_it_was(
     assert (said.status, said.json["continued"]) == (0, True)
     written = rows(root)
     assert len(written) == len(set(written)) == total
-    assert sum(part["records"] for part in said.json["partitions"].values()) == total - len(first)
+    # Committed and not yet at their place when it was interrupted: those are not written again either.
+    assert len(first) <= total - sum(part["records"] for part in said.json["partitions"].values()) < total
