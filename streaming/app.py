@@ -49,7 +49,7 @@ class BatchApp(faust.App):
     BootStrategy = BatchBoot
     mundane_level = "debug"
 
-    def __init__(self, group: str, *, broker: Sequence[str], max_poll_records: int = 4000) -> None:
+    def __init__(self, group: str, *, broker: Sequence[str], max_poll_records: int = 8_000) -> None:
         self.batched: dict[str, BatchTopic] = {}
         self.lane_groups: list[Lanes] = []
         self.bootstrap_servers = list(broker)
