@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
 from http.client import HTTPResponse
@@ -14,9 +13,8 @@ from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
 from xml.sax.saxutils import escape
 
-from deploy.cluster.errors import StartFailed
 from deploy.cluster.fetch import fetch
-from deploy.cluster.process import LOCALHOST, ServiceProcess
+from deploy.cluster.process import LOCALHOST, ServiceProcess, run_tool
 from deploy.cluster.programs import LIGHT_DUTY, java
 
 SUPERUSER = "sluice"
@@ -65,18 +63,8 @@ class Hadoop:
 
     def run(self, *main_class_and_arguments: str) -> None:
         """Run a tool to its end. Raises: StartFailed with what it said when it fails."""
-        done = subprocess.run(
-            self._command(128, *main_class_and_arguments),
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise StartFailed(f"{' '.join(main_class_and_arguments)} failed:\n{done.stdout[-4000:]}")
+        command = self._command(128, *main_class_and_arguments)
+        run_tool(" ".join(main_class_and_arguments), command, environment=self._environment)
 
     def _command(self, heap_mb: int, *main_class_and_arguments: str) -> list[str]:
         """Settings come first; `web` has the empty folders that the servers look for instead of their web pages."""

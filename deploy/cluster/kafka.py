@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import socket
 import struct
-import subprocess
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from deploy.cluster.errors import StartFailed
 from deploy.cluster.fetch import fetch
-from deploy.cluster.process import LOCALHOST, ServiceProcess, free_port
+from deploy.cluster.process import LOCALHOST, ServiceProcess, free_port, run_tool
 from deploy.cluster.programs import LIGHT_DUTY, java
 
 
@@ -196,17 +194,8 @@ def _addresses(ports: Mapping[str, int]) -> str:
 
 
 def _run_storage_tool(classpath: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [java(), "-Xmx128m", *LIGHT_DUTY, "-cp", classpath, "kafka.tools.StorageTool", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise StartFailed(f"Kafka's storage tool failed:\n{done.stdout[-4000:]}")
+    command = [java(), "-Xmx128m", *LIGHT_DUTY, "-cp", classpath, "kafka.tools.StorageTool", *arguments]
+    run_tool("Kafka's storage tool", command)
 
 
 def _alive_brokers(port: int) -> set[int]:

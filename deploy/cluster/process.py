@@ -201,6 +201,22 @@ class ServiceProcess:
         return f"; the end of {self.log}:\n{self.log_tail()}"
 
 
+def run_tool(name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+    """Run a program that ends by itself. Raises: StartFailed with what it said when it fails."""
+    done = subprocess.run(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise StartFailed(f"{name} failed:\n{done.stdout[-4000:]}")
+
+
 def free_port() -> int:
     """A TCP port on 127.0.0.1 that nobody listens on now, outside the kernel's range for outgoing connections.
 
