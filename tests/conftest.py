@@ -18,7 +18,7 @@ from deploy.cluster.tomcat import Tomcat
 from streaming.stop_deadline import waiting
 from tests.support.bed import Bed, Services, mount_small_disk, unmount
 from tests.support.browser import start_chromium
-from tests.support.hdfs import LiveHdfs
+from tests.support.hdfs import LiveHdfs, running
 from tests.support.kafka import LiveKafka
 from tests.support.schedule import Timeline
 from tests.support.worker import Workers
@@ -224,12 +224,4 @@ def _live_kafka(directory: Path) -> Iterator[LiveKafka]:
 
 
 def _live_hdfs(directory: Path) -> Iterator[LiveHdfs]:
-    live = LiveHdfs(Hdfs(directory))
-    try:
-        live.service.start()
-        yield live
-    finally:
-        live.close()
-        live.service.kill()
-        for data in ("name", "data"):
-            shutil.rmtree(directory / data, ignore_errors=True)
+    return running(LiveHdfs(Hdfs(directory)), directory, "name", "data")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import random
-import shutil
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -20,7 +19,7 @@ from sinks.history.errors import StorageUnavailable
 from sinks.history.layout import UPLOADS
 from sinks.history.verify import verify
 from sinks.history.webhdfs import WebHdfsStorage
-from tests.support.hdfs import LiveHdfs
+from tests.support.hdfs import LiveHdfs, running
 from tests.support.history import TOPIC, assert_exactly, drive, records, writer
 from tests.support.history_faults import losing_proxy
 from tests.support.history_run import (
@@ -50,15 +49,7 @@ ROLL = 10
 def _pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveHdfs]:
     """An HDFS with two NameNodes that only this module uses."""
     directory = tmp_path_factory.mktemp("hdfs-pair")
-    live = LiveHdfs(HdfsPair(directory))
-    try:
-        live.service.start()
-        yield live
-    finally:
-        live.close()
-        live.service.kill()
-        for data in ("data", "edits", "name0", "name1"):
-            shutil.rmtree(directory / data, ignore_errors=True)
+    yield from running(LiveHdfs(HdfsPair(directory)), directory, "data", "edits", "name0", "name1")
 
 
 @pytest.fixture

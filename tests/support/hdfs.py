@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import posixpath
+import shutil
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import zstandard
@@ -57,6 +60,18 @@ class LiveHdfs:
     def close(self) -> None:
         """Close its connections; the servers stay as they are."""
         self.client._session.close()
+
+
+def running(live: LiveHdfs, directory: Path, *data: str) -> Iterator[LiveHdfs]:
+    """For a fixture: started, killed at the end. Folders of data go then, logs stay for who looks into a failure."""
+    try:
+        live.service.start()
+        yield live
+    finally:
+        live.close()
+        live.service.kill()
+        for each in data:
+            shutil.rmtree(directory / each, ignore_errors=True)
 
 
 def inflate(name: str, content: bytes) -> bytes:
