@@ -12,27 +12,12 @@ Private parts used: `Fetcher._proc_fetch_request`, `Fetcher._records`, `FetchRes
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchResult
 
-
-class FetchedRecord(Protocol):
-    """A record as it is handed over."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def timestamp_type(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> list[tuple[str, bytes | None]]: ...
+T = TypeVar("T")
 
 
 def keep_as_fetched(consumer: AIOKafkaConsumer, topics: Container[str]) -> None:
@@ -51,6 +36,6 @@ def keep_as_fetched(consumer: AIOKafkaConsumer, topics: Container[str]) -> None:
     fetcher._proc_fetch_request = fetched
 
 
-def as_it_is(_tp: Any, record: FetchedRecord) -> FetchedRecord:
+def as_it_is(_tp: Any, record: T) -> T:
     """What takes the place of making a ConsumerRecord."""
     return record
