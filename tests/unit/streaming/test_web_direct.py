@@ -64,6 +64,14 @@ class Given:
         await self.until(lambda: len(self.handlers) > 0)
         return reader, writer
 
+    async def connect_busy_with(self, body: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection with a request under way, until `go_on` is set."""
+        self.go_on.clear()
+        reader, writer = await self.connect()
+        writer.write(post(body))
+        await self.until(lambda: self.bodies == [body])
+        return reader, writer
+
     @property
     def handlers(self) -> list[DirectHandler]:
         server: Any = self.app.web._runner.server
@@ -160,10 +168,7 @@ async def test_a_body_in_two_pieces(served: Given) -> None:
 
 
 async def test_what_is_sent_ahead_is_answered_in_its_turn(served: Given) -> None:
-    served.go_on.clear()
-    reader, writer = await served.connect()
-    writer.write(post(b"first"))
-    await served.until(lambda: served.bodies == [b"first"])
+    reader, writer = await served.connect_busy_with(b"first")
     writer.write(post(b"second"))
     writer.write(post(b"refuse"))
     await served.until(lambda: len(served.handlers[0]._ahead) > len(post(b"second")))
@@ -174,10 +179,7 @@ async def test_what_is_sent_ahead_is_answered_in_its_turn(served: Given) -> None
 
 
 async def test_who_sends_far_ahead_is_not_read_from(served: Given) -> None:
-    served.go_on.clear()
-    reader, writer = await served.connect()
-    writer.write(post(b"first"))
-    await served.until(lambda: served.bodies == [b"first"])
+    reader, writer = await served.connect_busy_with(b"first")
     many = 50_000
     writer.write(post(b"x" * 100) * many)
     await served.until(lambda: served.handlers[0]._buffer_paused)
@@ -203,10 +205,7 @@ async def test_who_takes_no_answers_is_not_read_from(served: Given) -> None:
 
 
 async def test_a_client_that_goes_away_meanwhile_harms_nobody(served: Given) -> None:
-    served.go_on.clear()
-    _, writer = await served.connect()
-    writer.write(post(b"gone"))
-    await served.until(lambda: served.bodies)
+    _, writer = await served.connect_busy_with(b"gone")
     writer.close()
     await served.until(lambda: not served.handlers)
     served.go_on.set()
@@ -217,10 +216,7 @@ async def test_a_client_that_goes_away_meanwhile_harms_nobody(served: Given) -> 
 
 
 async def test_what_is_being_answered_when_the_server_stops_gets_its_answer(served: Given) -> None:
-    served.go_on.clear()
-    reader, writer = await served.connect()
-    writer.write(post(b"last"))
-    await served.until(lambda: served.bodies)
+    reader, writer = await served.connect_busy_with(b"last")
     stopping = asyncio.create_task(served.app.web.stop())
     (handler,) = served.handlers
     await served.until(lambda: handler._closing)
