@@ -11,35 +11,23 @@ from types import SimpleNamespace
 import zstandard
 from isal import isal_zlib
 
+from bench.kafka_load import access_line
 from sinks.history.encoder import Encoder
 
 ROWS = 200_000
 PIECE_BYTES = 256 << 10  # sinks/history/buffer.py
 GZIP = 31
 ROUNDS = 3
-AGENTS = (
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0 Safari/537.36",
-    "curl/8.5.0",
-)
+FIRST_MS = 1_780_000_000_000
 
 
 def rows() -> bytes:
     """`jsonl` rows of access lines."""
     rng = random.Random(1)
-    paths = [f"/shop/{word}/{i}" for word in ("item", "cart", "list", "api/v1/orders") for i in range(50)]
-    records = [
-        SimpleNamespace(
-            offset=i,
-            timestamp=1_780_000_000_000 + i,
-            headers=(("type", b"access_log"), ("service", b"shop"), ("host", b"web-%d" % (i % 4))),
-            value=(
-                f"10.0.{rng.randrange(256)}.{rng.randrange(256)} - - [21/Nov/2026:13:{i // 4000:02d}:{i // 70 % 60:02d}"
-                f' +0000] "GET {rng.choice(paths)}?q={rng.randrange(10_000)} HTTP/1.1" {rng.choice((200, 304, 404))}'
-                f' {rng.randrange(50_000)} "https://shop.example/" "{rng.choice(AGENTS)}"'
-            ).encode(),
-        )
-        for i in range(ROWS)
-    ]
+    records = []
+    for number in range(ROWS):
+        body, headers = access_line(number, 0, rng)
+        records.append(SimpleNamespace(offset=number, timestamp=FIRST_MS + number, headers=tuple(headers), value=body))
     return b"".join(each.data for each in Encoder(0, "jsonl").encode(records).values())
 
 
