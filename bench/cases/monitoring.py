@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from bench.kafka_load import access_line, fill, order_line
+from bench.kafka_load import MakeRecord, access_line, fill, order_line
 from bench.peers import stock, streams
 from bench.progress import Done, count, drain, grow
 from bench.result import Kind, Result
@@ -31,22 +31,24 @@ metrics = { revenue = { sum = "amount" }, largest = { max = "amount" }, amount =
 
 def monitor(services: Services, records: int, stock_records: int) -> Iterator[Result]:
     """Access lines: Sluice and both peers on the same backlog, the slow one until it has done a part of it."""
-    services.empty()
-    fill(services.broker.bootstrap, RAW_LOG, records, access_line)
     load = f"{records:,} access lines"
-    yield _sluice(services, "monitor", load, records)
-    yield _streams(services, "monitor", load, records, "AccessWindows")
-    yield _stock(services, "monitor", load, stock_records)
+    return _in_turns(services, "monitor", load, records, stock_records, access_line, "AccessWindows")
 
 
 def business(services: Services, records: int, stock_records: int) -> Iterator[Result]:
     """The same with business lines as JSON, three metrics grouped by a field."""
-    services.empty()
-    fill(services.broker.bootstrap, RAW_LOG, records, order_line)
     load = f"{records:,} JSON lines, 3 metrics"
-    yield _sluice(services, "business", load, records)
-    yield _streams(services, "business", load, records, "OrderWindows")
-    yield _stock(services, "business", load, stock_records)
+    return _in_turns(services, "business", load, records, stock_records, order_line, "OrderWindows")
+
+
+def _in_turns(
+    services: Services, case: str, load: str, records: int, stock_records: int, make: MakeRecord, topology: str
+) -> Iterator[Result]:
+    services.empty()
+    fill(services.broker.bootstrap, RAW_LOG, records, make)
+    yield _sluice(services, case, load, records)
+    yield _streams(services, case, load, records, topology)
+    yield _stock(services, case, load, stock_records)
 
 
 def scaling(services: Services, records: int, shapes: tuple[tuple[int, int], ...]) -> Iterator[Result]:
