@@ -84,11 +84,18 @@ $(PYTHON_IN_VENV):
 	@echo 'Making $(VENV) and installing Sluice into it'
 	@$(PYTHON) -m venv $(VENV)
 
-# The stamps say what is installed. `dev` has all of `embedded`, so that one never undoes the other.
-$(VENV)/installed-embedded: setup.cfg pyproject.toml | $(PYTHON_IN_VENV)
-	@$(PIP_INSTALL) '.[embedded]'
+# The stamps say what is installed. `dev` has all of `embedded`, so that one never undoes the other. Installing also
+# compiles; a machine without a compiler gets one from PyPI, into the virtual environment.
+INSTALLED_FROM := setup.cfg setup.py pyproject.toml $(wildcard */_*.pyx)
+COMPILER = $(if $(or $(CC_GIVEN),$(shell command -v cc gcc clang)),,CC='$(CURDIR)/$(PYTHON_IN_VENV) -m ziglang cc')
+ZIG = @$(if $(COMPILER),$(PYTHON_IN_VENV) -m pip install --disable-pip-version-check --quiet ziglang,:)
+
+$(VENV)/installed-embedded: $(INSTALLED_FROM) | $(PYTHON_IN_VENV)
+	$(ZIG)
+	@$(COMPILER) $(PIP_INSTALL) '.[embedded]'
 	@touch $@
 
-$(VENV)/installed-dev: setup.cfg pyproject.toml | $(PYTHON_IN_VENV)
-	@$(PIP_INSTALL) '.[dev]'
+$(VENV)/installed-dev: $(INSTALLED_FROM) | $(PYTHON_IN_VENV)
+	$(ZIG)
+	@$(COMPILER) $(PIP_INSTALL) '.[dev]'
 	@touch $@ $(VENV)/installed-embedded

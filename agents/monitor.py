@@ -5,13 +5,14 @@ Pure and synchronous: whoever owns the partition commits what comes out, exactly
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from agents.origin import Origin, Origins
 from agents.outcome import Forward, Outcome, Tally
 from agents.route import Record, Route
 from agents.target import Failure, Stretch, Target
+from streaming.records import Records
+from streaming.rows import Rows
 from tables import replay
 from tables.clock import StreamClock
 from tables.reader import Changes, Reader
@@ -76,9 +77,10 @@ class PartitionMonitor:
 
         Nothing that a record contains makes this raise: what does not parse becomes a dead letter.
         """
+        records = Records.of(records)
         self._clock.load()
-        forwards: list[Forward] = []
-        new = bisect_left(records, forward_from, key=_offset)
+        forwards = Rows("raw", b"%d/" % self.partition)
+        new = records.place_of(forward_from)
         previous = -1
         for some, forward in ((records[:new], False), (records[new:], True)):
             for targets, stretch in self._stretches(some, previous):
@@ -89,40 +91,37 @@ class PartitionMonitor:
                 if failures:
                     letters = self._reject(failures)
                     if forward:
-                        forwards += letters
+                        forwards.add(letters)
             if some:
-                previous = some[-1].offset
+                previous = some.offsets[-1]
         changes = self._changes(len(records), previous)
         return Outcome(forwards, changes, self._take_tallies(records))
 
-    def _stretches(self, records: Sequence[Record], previous: int) -> Iterator[tuple[Targets, Stretch]]:
+    def _stretches(self, records: Records, previous: int) -> Iterator[tuple[Targets, Stretch]]:
         """Records that the same routes take and that arrived in one step of the clock, which moves in between."""
-        clock = self._clock
-        due_ms = clock.due_ms
-        known_origin, origin_of = self._origins.known.get, self._origins.of
-        last_headers = None
-        targets: Targets = ()
+        found = {number: self._origins.of(records.headers[number]) for number in set(records.header_ids)}
         for first in range(0, len(records), STRETCH_RECORDS):
-            stretch = Stretch([], [], [])
-            for record in records[first : first + STRETCH_RECORDS]:
-                arrival_ms, headers = record.timestamp, record.headers
-                if headers != last_headers:
-                    last_headers = headers
-                    named = tuple(headers)
-                    origin, kind = known_origin(named) or origin_of(named)
+            part = records[first : first + STRETCH_RECORDS]
+            origins = [found[number][0] for number in part.header_ids]
+            kinds = [found[number][1] for number in part.header_ids]
+            arrivals_ms = part.timestamps
+            targets, due_ms = kinds[0], self._clock.due_ms
+            if kinds.count(targets) == len(kinds) and min(arrivals_ms) >= 0 and max(arrivals_ms) < due_ms:
+                yield targets, Stretch(part, origins, arrivals_ms)
+                previous = part.offsets[-1]
+                continue
+            begin, arrivals_ms = 0, list(arrivals_ms)
+            for place, (offset, kind, arrival_ms) in enumerate(zip(part.offsets, kinds, part.timestamps, strict=True)):
                 if kind is not targets or not 0 <= arrival_ms < due_ms:
-                    if stretch.records:
-                        yield targets, stretch
-                        stretch = Stretch([], [], [])
-                    targets = kind
+                    if place > begin:
+                        some = slice(begin, place)
+                        yield targets, Stretch(part[some], origins[some], arrivals_ms[some])
+                    begin, targets = place, kind
                     if not 0 <= arrival_ms < due_ms:
-                        arrival_ms = self._advance(arrival_ms, record.offset, previous)
-                        due_ms = clock.due_ms
-                stretch.records.append(record)
-                stretch.origins.append(origin)
-                stretch.arrivals_ms.append(arrival_ms)
-                previous = record.offset
-            yield targets, stretch
+                        arrivals_ms[place] = self._advance(arrival_ms, offset, previous)
+                        due_ms = self._clock.due_ms
+                previous = offset
+            yield targets, Stretch(part[begin:], origins[begin:], arrivals_ms[begin:])
 
     def discard(self) -> None:
         """Forget what was not committed: the next `process` starts from what the reader has."""
@@ -189,17 +188,13 @@ class PartitionMonitor:
         self._clock.collect(changes, last, floor_s)
         return changes
 
-    def _take_tallies(self, records: Sequence[Record]) -> dict[str, Tally]:
+    def _take_tallies(self, records: Records) -> dict[str, Tally]:
         tallies: dict[str, Tally] = {}
         for target in self._targets:
             tally = target.tally
             if tally.received:
                 tally.sent = tally.received - sum(tally.rejected.values())
-                tally.newest_arrival_ms = max(records[-1].timestamp, 0)
+                tally.newest_arrival_ms = max(records.timestamps[-1], 0)
                 tallies[target.name] = tally
                 target.tally = Tally()
         return tallies
-
-
-def _offset(record: Record) -> int:
-    return record.offset

@@ -5,18 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from streaming.rows import Row, Rows
 from tables.reader import Changes
 from telemetry.flow import Flow
 
-
-class Forward(NamedTuple):
-    """A record for another topic."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    timestamp_ms: int  # the raw record's, its arrival: a broker might refuse a line's own time, or delete it at once
-    headers: list[tuple[str, bytes | None]]
+Forward = Row
+"""A record for another topic. Its time is the raw record's, its arrival: a broker might refuse a line's own time, or
+delete it at once."""
 
 
 @dataclass(slots=True)
@@ -49,6 +44,6 @@ class Tally:
 class Outcome(NamedTuple):
     """What is to be committed together, and what to count then."""
 
-    forwards: list[Forward]
+    forwards: Rows
     changes: Changes
     tallies: dict[str, Tally]  # by route name; only of routes that received something

@@ -41,6 +41,8 @@ C = TypeVar("C")
 
 def take(columns: C, places: Sequence[int]) -> C:
     """The same columns, of the records at these places."""
+    if hasattr(columns, "take"):
+        return columns.take(places)
     return type(columns)(*([column[place] for place in places] for column in columns))  # type: ignore[attr-defined]
 
 

@@ -7,13 +7,15 @@ that hold one thing, or by one call (docs/decisions/0009-columns.md).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import repeat
 from typing import Any, NamedTuple
 
 from agents.origin import Origin
-from agents.outcome import Forward, Tally
+from agents.outcome import Tally
 from agents.route import Columns, Record, Route, take
 from parsers.errors import ParseError
+from streaming.records import Records
+from streaming.rows import Columns as Rowed
+from streaming.rows import Rows
 from tables.clock import StreamClock
 from tables.reader import Reader
 
@@ -23,8 +25,6 @@ INTERNAL = "internal_error"
 REPLAYED = "replayed"  # counted again, and not sent on because it was once already
 _GROWTH = 6  # bytes of JSON that a byte of a line can become (\u0000); the fields' names are in the slack
 _SLACK_BYTES = 4096
-
-_new = tuple.__new__  # a NamedTuple's own __new__ takes three times as long
 
 
 class Failure(NamedTuple):
@@ -40,9 +40,14 @@ class Failure(NamedTuple):
 class Stretch(NamedTuple):
     """Records that follow each other, as columns."""
 
-    records: list[Record]
+    records: Records
     origins: list[Origin]
     arrivals_ms: list[int]
+
+    def take(self, places: Sequence[int]) -> Stretch:
+        """The same of the records at these places."""
+        origins, arrivals_ms = self.origins, self.arrivals_ms
+        return Stretch(self.records.take(places), [origins[at] for at in places], [arrivals_ms[at] for at in places])
 
 
 class Target:
@@ -62,12 +67,12 @@ class Target:
         self._max_value_bytes = max_value_bytes
         self._small_bytes = (max_value_bytes - _SLACK_BYTES) // _GROWTH
 
-    def handle(self, stretch: Stretch, forward: bool, floor_s: int, forwards: list[Forward]) -> list[Failure]:
+    def handle(self, stretch: Stretch, forward: bool, floor_s: int, forwards: Rows) -> list[Failure]:
         """Count a stretch in the windows from `floor_s` on, and add it to `forwards`; returns what was refused.
 
         Each record's verdict is its own: how records are cut into stretches changes nothing.
         """
-        bodies = [record.value or b"" for record in stretch.records]
+        bodies = [value or b"" for value in stretch.records.values]
         self.tally.received += len(bodies)
         self.tally.received_bytes += sum(map(len, bodies))
         failures: list[Failure] = []
@@ -76,7 +81,7 @@ class Target:
             failures += self._refuse(stretch, refused)
             if len(refused) == len(bodies):
                 return failures
-            stretch = take(stretch, _others(refused, len(bodies)))
+            stretch = stretch.take(_others(refused, len(bodies)))
         times = self._times(stretch, columns)
         values: list[Any] = []
         # What may be too large is encoded in any case: a replay has to come to the same verdict.
@@ -86,15 +91,14 @@ class Target:
                 refused = {place: value for place, value in enumerate(values) if type(value) is not bytes}
                 failures += self._refuse(stretch, refused)
                 kept = _others(refused, len(values))
-                stretch, columns = take(stretch, kept), take(columns, kept)
+                stretch, columns = stretch.take(kept), take(columns, kept)
                 times, values = [times[place] for place in kept], [values[place] for place in kept]
         if times:
-            offsets = [record.offset for record in stretch.records]
-            self._count(stretch, offsets, times, columns, floor_s)
+            self._count(stretch, times, columns, floor_s)
             if forward:
-                self._forward(stretch, offsets, values, forwards)
+                self._forward(stretch, values, forwards)
             else:
-                self.tally.reject(REPLAYED, len(offsets))
+                self.tally.reject(REPLAYED, len(times))
         return failures
 
     def _parse(self, bodies: Sequence[bytes]) -> tuple[Any, Mapping[int, Exception]]:
@@ -121,11 +125,11 @@ class Target:
             if len(times) == 1:
                 return [error]
             places = range(len(times))
-            return [self._encode(take(stretch, [at]), take(columns, [at]), [times[at]])[0] for at in places]
+            return [self._encode(stretch.take([at]), take(columns, [at]), [times[at]])[0] for at in places]
         most = self._max_value_bytes
-        if values and max(map(len, values)) + max(len(record.key or b"") for record in stretch.records) > most:
-            for place, record in enumerate(stretch.records):
-                size = len(values[place]) + len(record.key or b"")
+        if values and max(map(len, values)) + _longest(stretch.records.keys) > most:
+            for place, key in enumerate(stretch.records.keys):
+                size = len(values[place]) + len(key or b"")
                 if size > most:
                     values[place] = ParseError(TOO_LARGE, f"{size} bytes with its key, more than {most}")
         return values
@@ -151,15 +155,13 @@ class Target:
         return columns.ts  # type: ignore[return-value]  # as it has no None
 
     def _may_be_too_large(self, stretch: Stretch) -> bool:
-        return any(
-            len(record.value or b"") + len(record.key or b"") + origin.header_bytes > self._small_bytes
-            for record, origin in zip(stretch.records, stretch.origins, strict=True)
-        )
+        records = stretch.records
+        header_bytes = max(origin.header_bytes for origin in set(stretch.origins))
+        return _longest(records.values) + _longest(records.keys) + header_bytes > self._small_bytes
 
-    def _count(
-        self, stretch: Stretch, offsets: Sequence[int], times: Sequence[int], columns: Columns, floor_s: int
-    ) -> None:
+    def _count(self, stretch: Stretch, times: Sequence[int], columns: Columns, floor_s: int) -> None:
         """Count records in their windows; those that no window takes are counted apart."""
+        offsets = stretch.records.offsets
         sources = [origin.source for origin in stretch.origins]
         window_s, window_ms = self._window_s, self._window_s * 1000
         start_s, last_s = (at // window_ms * window_s for at in (min(times), max(times)))
@@ -179,17 +181,14 @@ class Target:
             some = [offsets[place] for place in places], [sources[place] for place in places]
             self.table.add_many(start_s, *some, take(columns, places))
 
-    def _forward(self, stretch: Stretch, offsets: list[int], values: list[bytes], forwards: list[Forward]) -> None:
-        self.tally.sent_bytes += sum(map(len, values))
-        prefix = b"%d/" % self._partition
-        rows = zip(
-            repeat(self.route.topic),
-            [record.key for record in stretch.records],
-            values,
-            stretch.arrivals_ms,
-            [[("raw", prefix + b"%d" % offset)] for offset in offsets],
-        )
-        forwards.extend(map(_new, repeat(Forward), rows))
+    def _forward(self, stretch: Stretch, values: list[bytes | None], forwards: Rows) -> None:
+        self.tally.sent_bytes += sum(map(len, values))  # type: ignore[arg-type]
+        records = stretch.records
+        forwards.add_columns(Rowed(self.route.topic, records.keys, values, stretch.arrivals_ms, list(records.offsets)))
+
+
+def _longest(values: Sequence[bytes | None]) -> int:
+    return max(map(len, filter(None, values)), default=0)
 
 
 def _others(places: Collection[int], count: int) -> list[int]:

@@ -14,14 +14,14 @@ import pstats
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
@@ -33,9 +33,11 @@ from bench.kafka_load import RECORDS_A_BATCH, MakeRecord, access_line, order_lin
 from config.routes import AccessLogRoute, BusinessRoute, Metric
 from parsers.tomcat import compile_pattern
 from streaming.collector import THRESHOLDS
-from streaming.fetched import as_it_is
+from streaming.fetched import Batches, Chunks, Known
+from streaming.records import Records
+from streaming.rows import Row, Rows
 from streaming.store import Store
-from streaming.transactions import BATCH_BYTES, COMPRESSION, NO_HEADERS, Row, _batches
+from streaming.transactions import BATCH_BYTES, COMPRESSION, NO_HEADERS, RowsOrBatches, _batches
 
 LZ4 = DefaultRecordBatch.CODEC_LZ4
 CODECS = {"lz4": LZ4, "zstd": DefaultRecordBatch.CODEC_ZSTD}
@@ -114,20 +116,35 @@ def fetches(make: MakeRecord, records: int) -> list[bytes]:
     return found
 
 
-def decode(fetched: bytes, offset: int) -> list[Any]:
+class _Assignment:
+    """What a fetch result asks of the assignment."""
+
+    active, paused = True, False
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+    def state_value(self, _tp: TopicPartition) -> _Assignment:
+        return self
+
+    def consumed_to(self, position: int) -> None:
+        self.position = position
+
+
+def decode(fetched: bytes, offset: int, known: Known) -> Records:
     """Records as the consumer takes them out of what was fetched."""
     tp = TopicPartition("raw-log", PARTITION)
-    taken = PartitionRecords(tp, MemoryRecords(fetched), [], offset, None, None, False, READ_COMMITTED)
-    taken._consumer_record = as_it_is
-    return list(taken)
+    reader = PartitionRecords(tp, Batches(fetched), [], offset, None, None, False, READ_COMMITTED)
+    result = FetchResult(tp, assignment=_Assignment(offset), partition_records=reader, backoff=0)
+    records = Chunks(result, known).take(FETCH_RECORDS)
+    assert isinstance(records, Records)
+    return records
 
 
-def pack(producer: AIOKafkaProducer, forwards: Sequence[Row], changes: dict[bytes, bytes | None]) -> None:
+def pack(producer: AIOKafkaProducer, forwards: Rows, changes: dict[bytes, bytes | None]) -> None:
     """Record batches as the transaction sends them."""
-    rows: dict[tuple[str, int], list[Row]] = {}
-    for forward in forwards:
-        rows.setdefault((forward[0], PARTITION), []).append(forward)
-    rows["changelog", PARTITION] = [("changelog", key, value, None, NO_HEADERS) for key, value in changes.items()]
+    rows: dict[str, RowsOrBatches] = {**forwards.by_topic(BATCH_BYTES)}
+    rows["changelog"] = [Row("changelog", key, value, None, NO_HEADERS) for key, value in changes.items()]
     for some in rows.values():
         for builder, _ in _batches(producer, some):
             builder._build()
@@ -154,10 +171,10 @@ def run(kind: str, data: list[bytes], stages: Stages) -> None:
         store = Store(Path(directory) / "state")
         state = store.partition(PARTITION)
         processor = monitor(format, store, COMBINED + " %D" if kind == "timed" else "combined")
-        offset = 0
+        offset, known = 0, Known()
         for number, fetched in enumerate(data):
             with stages.of("decode: bytes to records", number):
-                records = decode(fetched, offset)
+                records = decode(fetched, offset, known)
             offset = records[-1].offset + 1
             with stages.of("process: parse, count, encode", number):
                 outcome = processor.process(records, 0)

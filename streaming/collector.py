@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 # A batch is thousands of tuples that live for a moment: collecting every 700 of them took a third of all CPU
 # (docs/decisions/0002-batches.md). But with these, the old generation would not be looked at for days.
-THRESHOLDS = (50_000, 20, 50)
+THRESHOLDS = (1_000_000, 20, 50)
 # What a rebalance ends (consumers, producers, lanes and their tasks) are cycles of objects that have grown old, 8 MB
 # each time. To look at everything that was made since the start takes 10 to 40 ms.
 FULL_EVERY_S = 60.0

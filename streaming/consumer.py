@@ -255,7 +255,7 @@ class BatchConsumer(Consumer):
             batch.tp.partition,
             batch.first_offset,
             last.timestamp / 1000.0,
-            last.timestamp_type,
+            0,  # the producer's time; nobody asks
             None,
             None,
             batch,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic
 
@@ -23,8 +23,18 @@ from streaming.changelog import Follower, NewConsumer, bounds, catch_up, reader
 from streaming.errors import BrokerUnavailable, OffsetsGone
 from streaming.marker import MARKER, Gap, Marker
 from streaming.processor import O_co, Processor, ProcessorFactory
+from streaming.records import Records
+from streaming.rows import Row, Rows
 from streaming.store import PartitionStore
-from streaming.transactions import DEADLINE_S, NO_HEADERS, OFFSET_METADATA, NewProducer, Row, TransactionalWriter
+from streaming.transactions import (
+    BATCH_BYTES,
+    DEADLINE_S,
+    NO_HEADERS,
+    OFFSET_METADATA,
+    NewProducer,
+    RowsOrBatches,
+    TransactionalWriter,
+)
 
 __all__ = ["MARKER", "REPLAY_FORWARD", "ExactlyOnceHandler", "Marker"]
 
@@ -155,7 +165,7 @@ class ExactlyOnceHandler(Generic[O_co]):
         """Go on at an offset that somebody has moved ahead; what is left out is kept on record."""
         gap = Gap(marker.applied, committed - 1, metadata)
         self._marker = Marker(committed, max(committed, marker.forwarded))
-        await self._commit([], {gap.key: gap.encode()}, self._marker)
+        await self._commit({}, {gap.key: gap.encode()}, self._marker)
         log.warning(
             "Gap accepted %s[%d]: offsets %d to %d (%d) are in no window and no monitoring topic; said: %s",
             self.tp.topic,
@@ -180,28 +190,41 @@ class ExactlyOnceHandler(Generic[O_co]):
             "are written again" if forward else f"are written from {marker.forwarded} on",
         )
         self._marker = Marker(rewind.start_offset, offset if forward else marker.forwarded)
-        await self._commit([], rewind.changes, self._marker)
+        await self._commit({}, rewind.changes, self._marker)
 
     async def handle(self, batches: Sequence[Batch]) -> int:
         """Process and commit batches in one transaction. Raises OffsetsGone, Fenced, TransactionFailed, StoreLost."""
         assert self._processor is not None
         applied = self._marker.applied
         await self._nothing_missing(batches)
-        records = [record for batch in batches for record in batch.records if record.offset >= applied]
         following = batches[-1].next_offset
         if following <= applied:
             return applied
+        records = Records.joined([Records.of(batch.records) for batch in batches])
+        records = records[records.place_of(applied) :]
         forwarded = self._marker.forwarded
         if len(records) <= INLINE_RECORDS:
-            outcome = self._processor.process(records, forwarded)
+            outcome, rows = self._process(records, forwarded)
         else:
-            outcome = await asyncio.get_running_loop().run_in_executor(
-                _working, self._processor.process, records, forwarded
+            outcome, rows = await asyncio.get_running_loop().run_in_executor(
+                _working, self._process, records, forwarded
             )
         marker = Marker(following, max(following, forwarded))
-        await self._commit(outcome.forwards, outcome.changes, marker)
+        await self._commit(rows, outcome.changes, marker)
         self._on_committed(outcome, records)
         return following
+
+    def _process(self, records: Records, forward_from: int) -> tuple[Any, dict[str, RowsOrBatches]]:
+        """What the processor makes of records, and its rows by topic, packed as far as that can be done here."""
+        assert self._processor is not None
+        outcome = self._processor.process(records, forward_from)
+        forwards = outcome.forwards
+        if isinstance(forwards, Rows):
+            return outcome, {**forwards.by_topic(BATCH_BYTES)}
+        rows: dict[str, list[Row]] = {}
+        for forward in forwards:
+            rows.setdefault(forward[0], []).append(forward)
+        return outcome, {**rows}
 
     async def _nothing_missing(self, batches: Sequence[Batch]) -> None:
         """Offsets that are left out are transaction markers, or were dropped: a consumer just goes on behind both."""
@@ -216,15 +239,15 @@ class ExactlyOnceHandler(Generic[O_co]):
                 return  # the log's beginning only moves ahead: nothing was dropped of any of these batches
             following = batch.next_offset
 
-    async def _commit(self, forwards: Sequence[Any], changes: dict[bytes, bytes | None], marker: Marker) -> None:
+    async def _commit(
+        self, by_topic: Mapping[str, RowsOrBatches], changes: dict[bytes, bytes | None], marker: Marker
+    ) -> None:
         assert self._store is not None
         partition = self.tp.partition
         changes = {**changes, MARKER: marker.encode()}
-        rows: dict[tuple[str, int], list[Row]] = {}
-        for forward in forwards:
-            rows.setdefault((forward[0], partition), []).append(forward)
+        rows = {(topic, partition): some for topic, some in by_topic.items()}
         rows[self._changelog, partition] = [
-            (self._changelog, key, value, None, NO_HEADERS) for key, value in changes.items()
+            Row(self._changelog, key, value, None, NO_HEADERS) for key, value in changes.items()
         ]
         ends = await self._writer.commit(rows, {(self.tp.topic, partition): marker.applied}, self._group)
         self._store.apply(changes, ends[self._changelog, partition])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from streaming.errors import BrokerUnavailable, Fenced, TransactionFailed
+from streaming.rows import PackedBatch, Row
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +31,11 @@ STOP_S = 5.0
 
 # Metadata of the offsets committed here: any other was set by somebody who wants the group to go on there.
 OFFSET_METADATA = "with the windows"
-NO_HEADERS: list[tuple[str, bytes]] = []  # aiokafka's builder insists on a list
+NO_HEADERS: list[tuple[str, bytes | None]] = []  # aiokafka's builder insists on a list
 
 NewProducer = Callable[..., AIOKafkaProducer]
 
-Row = tuple[str, "bytes | None", "bytes | None", "int | None", list[tuple[str, bytes]]]
-"""A record to be written: topic, key, value, timestamp in ms (None: now), headers. A plain tuple: there are many."""
+RowsOrBatches = Sequence[Row] | Sequence[PackedBatch]
 
 
 class TransactionalWriter:
@@ -81,7 +81,7 @@ class TransactionalWriter:
 
     async def commit(
         self,
-        rows: Mapping[tuple[str, int], Sequence[Row]],
+        rows: Mapping[tuple[str, int], RowsOrBatches],
         offsets: Mapping[tuple[str, int], int],
         group: str,
     ) -> dict[tuple[str, int], int]:
@@ -111,7 +111,7 @@ class TransactionalWriter:
     async def _commit(
         self,
         producer: AIOKafkaProducer,
-        rows: Mapping[tuple[str, int], Sequence[Row]],
+        rows: Mapping[tuple[str, int], RowsOrBatches],
         offsets: Mapping[tuple[str, int], int],
         group: str,
     ) -> dict[tuple[str, int], int]:
@@ -173,11 +173,17 @@ def _retrieve_all(producer: AIOKafkaProducer) -> None:
             future.add_done_callback(_retrieved)
 
 
-def _batches(producer: AIOKafkaProducer, rows: Sequence[Row]) -> list[tuple[Any, int]]:
-    """Pack rows into record batches, in order; a row that is larger than a batch gets its own.
+def _batches(producer: AIOKafkaProducer, rows: RowsOrBatches) -> list[tuple[Any, int]]:
+    """Pack rows into record batches, in order, where they are not yet; a row that is larger than a batch gets its own.
 
     Appends by aiokafka's C builder itself: its wrapper in Python takes longer than the appending.
     """
+    if rows and isinstance(rows[0], PackedBatch):
+        return [(batch, batch.record_count()) for batch in cast("Sequence[PackedBatch]", rows)]
+    return _packed(producer, cast("Sequence[Row]", rows))
+
+
+def _packed(producer: AIOKafkaProducer, rows: Sequence[Row]) -> list[tuple[Any, int]]:
     batches = []
     at = 0
     while at < len(rows):

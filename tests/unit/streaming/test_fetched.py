@@ -1,4 +1,4 @@
-"""Records as fetched: aiokafka's own choice of records, handed over as its C reader makes them."""
+"""Records as fetched: aiokafka's own choice of records, handed over as columns."""
 
 import inspect
 from types import SimpleNamespace
@@ -6,17 +6,26 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.consumer import fetcher as in_aiokafka
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
 from aiokafka.producer.message_accumulator import BatchBuilder
-from aiokafka.record.default_records import DefaultRecord
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
-from streaming.fetched import keep_as_fetched
+from streaming import fetched as module
+from streaming.fetched import Batches, keep_as_fetched
+from streaming.records import Record, Records
 
 RAW = TopicPartition("raw-log", 0)
 PLAIN = TopicPartition("plain", 0)
 HEADERS = [("type", b"access_log"), ("host", None)]
+
+
+@pytest.fixture(params=["compiled", "python"], autouse=True)
+def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of reading a batch; the compiled part is there wherever the tests run."""
+    assert module.compiled is not None
+    if request.param == "python":
+        monkeypatch.setattr(module, "compiled", None)
 
 
 def batch(first: int, values: list[bytes], *, producer: int = -1, transactional: bool = False) -> bytes:
@@ -63,7 +72,7 @@ async def fetched(
     fetcher = SimpleNamespace(_records={})
 
     async def fetch(*_: Any) -> bool:
-        records = PartitionRecords(tp, MemoryRecords(data), aborted or [], at, None, None, check_crcs, READ_COMMITTED)
+        records = PartitionRecords(tp, Batches(data), aborted or [], at, None, None, check_crcs, READ_COMMITTED)
         fetcher._records[tp] = FetchResult(tp, assignment=State(at), partition_records=records, backoff=0)
         fetcher._records[TopicPartition("raw-log", 9)] = "an error"
         return True
@@ -74,13 +83,14 @@ async def fetched(
     return fetcher._records[tp]
 
 
-async def test_records_are_those_of_the_c_reader_with_all_that_is_asked_of_them() -> None:
+async def test_records_are_columns_with_all_that_is_asked_of_them() -> None:
     result = await fetched(RAW, batch(5, [b"a", b"b"]), at=5)
-    first, second = result.getall(10)
-    assert type(first) is DefaultRecord
-    assert (first.offset, first.timestamp, first.timestamp_type) == (5, 1_700_000_000_000, 0)
-    assert (first.key, first.value, first.headers) == (b"k", b"a", HEADERS)
-    assert (second.offset, second.value) == (6, b"b")
+    records = result.getall(10)
+    assert type(records) is Records
+    assert list(records) == [
+        Record(5, 1_700_000_000_000, b"k", b"a", tuple(HEADERS)),
+        Record(6, 1_700_000_000_000, b"k", b"b", tuple(HEADERS)),
+    ]
 
 
 async def test_records_of_other_topics_are_consumer_records() -> None:
@@ -139,4 +149,8 @@ def test_nothing_is_awaited_between_storing_a_result_and_the_end_of_the_fetch() 
     text = inspect.getsource(Fetcher._proc_fetch_request)
     stored = text.index("self._records[tp] = FetchResult(")
     assert "await " not in text[stored:]
-    assert "self._consumer_record(tp, record)" in inspect.getsource(PartitionRecords._unpack_records)
+    unpack = inspect.getsource(PartitionRecords._unpack_records)
+    assert "self._consumer_record(tp, record)" in unpack
+    assert "self.next_fetch_offset = record.offset + 1" in unpack
+    assert "records = MemoryRecords(part_data[-1])" in text
+    assert in_aiokafka.MemoryRecords is Batches
