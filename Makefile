@@ -87,15 +87,19 @@ $(PYTHON_IN_VENV):
 # The stamps say what is installed. `dev` has all of `embedded`, so that one never undoes the other. Installing also
 # compiles; a machine without a compiler gets one from PyPI, into the virtual environment.
 INSTALLED_FROM := setup.cfg setup.py pyproject.toml $(wildcard */_*.pyx)
-COMPILER = $(if $(or $(CC_GIVEN),$(shell command -v cc gcc clang)),,CC='$(CURDIR)/$(PYTHON_IN_VENV) -m ziglang cc')
-ZIG = @$(if $(COMPILER),$(PYTHON_IN_VENV) -m pip install --disable-pip-version-check --quiet ziglang,:)
+ZIG_OF := import pathlib, ziglang; print(pathlib.Path(ziglang.__file__).with_name("zig"))
+INSTALL = @CC="$${CC:-$$(command -v gcc || command -v cc || command -v clang)}"; \
+	if [ -z "$$CC" ]; then \
+		echo 'No C compiler: getting one from PyPI'; \
+		$(PYTHON_IN_VENV) -m pip install --disable-pip-version-check --quiet ziglang && \
+		CC="$$($(PYTHON_IN_VENV) -c '$(ZIG_OF)') cc"; \
+	fi; \
+	CC="$$CC" $(PIP_INSTALL)
 
 $(VENV)/installed-embedded: $(INSTALLED_FROM) | $(PYTHON_IN_VENV)
-	$(ZIG)
-	@$(COMPILER) $(PIP_INSTALL) '.[embedded]'
+	$(INSTALL) '.[embedded]'
 	@touch $@
 
 $(VENV)/installed-dev: $(INSTALLED_FROM) | $(PYTHON_IN_VENV)
-	$(ZIG)
-	@$(COMPILER) $(PIP_INSTALL) '.[dev]'
+	$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/installed-embedded
