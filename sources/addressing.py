@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from parsers.event import Event
+from parsers.packed import PackedEvents
+from sources.batches import Envelope, longest, new_envelope
 from sources.errors import TooLarge
 from sources.lanes import Lane, Run
 from sources.partitioner import HostPartitioner
 
-# What a record takes in a batch besides its texts, at most, and each of its headers.
-_RECORD_OVERHEAD_BYTES = 40
-_HEADER_OVERHEAD_BYTES = 10
 # The header of a batch (61 bytes), generously: sizes this near the limit are computed exactly.
-_BATCH_OVERHEAD_BYTES = 64
+_BATCH_OVERHEAD_BYTES: Final = 64
 # Events without a host share one partition for so long, so that their batches fill; then it is another's turn.
-_KEYLESS_TURNS_PER_S = 200
+_KEYLESS_TURNS_PER_S: Final = 200
+# Headers that were seen lately, which most clients send again and again.
+_MOST_REMEMBERED: Final = 2_048
+_LONGEST_REMEMBERED_BYTES: Final = 1_024
 
 
-def check_sizes(events: Sequence[Event], max_event_bytes: int, first_number: int = 1) -> int:
+class Portion(NamedTuple):
+    """Some runs of packed events, which are the whole of a request or a slice of it."""
+
+    events: PackedEvents
+    first_run: int
+    after_run: int
+    first_number: int  # in the request, of the first of `events`
+
+
+def portions(events: Sequence[Event], most: int) -> Iterator[Portion]:
+    """A request in slices that take about equal time, that of `most` events with headers of their own."""
+    if isinstance(events, PackedEvents):
+        for first in range(0, len(events.runs), most):
+            yield Portion(events, first, first + most, 1)
+    else:
+        for first in range(0, len(events), most):
+            packed = PackedEvents.of(events[first : first + most])
+            yield Portion(packed, 0, len(packed.runs), first + 1)
+
+
+def check_sizes(portion: Portion, max_event_bytes: int) -> int:
     """Only the verdict that `Addressing.address` comes to, and the bytes in batches, where there are no lanes.
 
-    Raises: TooLarge naming the event, counted from `first_number`.
+    Raises: TooLarge naming the event by its number in the request.
     """
     total = 0
-    last: dict[str, str] | None = None
-    envelope_bytes = 0
-    for number, (named, body) in enumerate(events, first_number):
-        if named != last:
-            last = named
-            headers, envelope_bytes = _headers(named)
-            key = named.get("host", "").encode() or None
-            envelope_bytes += len(key or b"")
-        if len(body) > max_event_bytes - envelope_bytes - _BATCH_OVERHEAD_BYTES:
-            _measure(number, key, headers, body, max_event_bytes)
-        total += envelope_bytes + len(body)
+    for named, first, after in _runs(portion):
+        envelope = new_envelope(named, named.get("host", "").encode() or None)
+        total += _checked(portion, first, after, envelope, max_event_bytes)
     return total
 
 
@@ -52,36 +67,33 @@ class Addressing:
         self.max_event_bytes = max_event_bytes
         self._clock = clock
         self._partitioner = HostPartitioner(len(lanes))
+        self._remembered: dict[tuple[tuple[str, str], ...], tuple[Envelope, int | None]] = {}
 
-    def address(self, events: Sequence[Event], first_number: int = 1) -> tuple[list[Run], int]:
-        """The events in runs of equal headers, in their order, and the bytes that all of them take in batches.
+    def address(self, portion: Portion) -> tuple[list[Run], int]:
+        """The runs with their lanes, in their order, and the bytes that all their events take in batches.
 
-        Raises: TooLarge naming the event, counted from `first_number`.
+        Raises: TooLarge naming the event by its number in the request.
         """
         runs: list[Run] = []
         total = 0
-        last: dict[str, str] | None = None
-        for number, (named, body) in enumerate(events, first_number):
-            if named != last:
-                last = named
-                run = self._run(named)
-                runs.append(run)
-                envelope_bytes = run.envelope_bytes
-                room_bytes = self.max_event_bytes - envelope_bytes - _BATCH_OVERHEAD_BYTES
-                add = run.bodies.append
-            if len(body) > room_bytes:
-                _measure(number, run.key, run.headers, body, self.max_event_bytes)
-            add(body)
-            total += envelope_bytes + len(body)
+        remembered = self._remembered
+        for named, first, after in _runs(portion):
+            texts = tuple(named.items())
+            envelope, partition = remembered.get(texts) or self._locate(named, texts)
+            total += _checked(portion, first, after, envelope, self.max_event_bytes)
+            lane = self._keyless_lane() if partition is None else self.lanes[partition]
+            runs.append(Run(lane, envelope, portion.events, first, after))
         return runs, total
 
-    def _run(self, named: dict[str, str]) -> Run:
-        headers, envelope_bytes = _headers(named)
+    def _locate(self, named: dict[str, str], texts: tuple[tuple[str, str], ...]) -> tuple[Envelope, int | None]:
         host = named.get("host")
-        if not host:
-            return Run(self._keyless_lane(), None, headers, envelope_bytes)
-        key, partition = self._partitioner.locate(host)
-        return Run(self.lanes[partition], key, headers, envelope_bytes + len(key))
+        key, partition = self._partitioner.locate(host) if host else (None, None)
+        located = new_envelope(named, key), partition
+        if located[0].n_bytes <= _LONGEST_REMEMBERED_BYTES:
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[texts] = located
+        return located
 
     def _keyless_lane(self) -> Lane:
         lanes = self.lanes
@@ -93,22 +105,30 @@ class Addressing:
         return lanes[0]
 
 
-def _headers(named: dict[str, str]) -> tuple[list[tuple[str, bytes]], int]:
-    """A record's headers, and the bytes that it takes without body and key, at most."""
-    headers = []
-    envelope_bytes = _RECORD_OVERHEAD_BYTES
-    for name, text in named.items():
-        value = text.encode()
-        headers.append((name, value))
-        envelope_bytes += _HEADER_OVERHEAD_BYTES + len(name.encode()) + len(value)
-    return headers, envelope_bytes
+def _runs(portion: Portion) -> Iterator[tuple[dict[str, str], int, int]]:
+    """The headers of each run, and the numbers of its first event and of the one after the last."""
+    runs = portion.events.runs
+    first = runs[portion.first_run - 1][1] if portion.first_run else 0
+    for named, after in runs[portion.first_run : portion.after_run]:
+        yield named, first, after
+        first = after
 
 
-def _measure(
-    number: int, key: bytes | None, headers: list[tuple[str, bytes]], body: bytes, max_event_bytes: int
-) -> None:
+def _checked(portion: Portion, first: int, after: int, envelope: Envelope, max_event_bytes: int) -> int:
+    """The bytes of these events as records, at most. Raises: TooLarge."""
+    events = portion.events
+    n_bytes = events.n_bytes(first, after)
+    room_bytes = max_event_bytes - envelope.n_bytes - _BATCH_OVERHEAD_BYTES
+    if n_bytes > room_bytes and longest(events, first, after) > room_bytes:
+        for number, size in enumerate(events.sizes(first, after), first):
+            if size > room_bytes:
+                _measure(portion.first_number + number, envelope, events[number].body, max_event_bytes)
+    return n_bytes + envelope.n_bytes * (after - first)
+
+
+def _measure(number: int, envelope: Envelope, body: bytes, max_event_bytes: int) -> None:
     """The exact verdict on a record that is near the limit."""
-    n_bytes = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, body, headers)
+    n_bytes = DefaultRecordBatchBuilder.estimate_size_in_bytes(envelope.key, body, envelope.headers)
     if n_bytes > max_event_bytes:
         raise TooLarge(
             "event_too_large",

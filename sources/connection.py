@@ -13,6 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, UnknownTopicOrPartitionError, for_code
 
+from sources.batches import LZ4, Batch, new_batch
+
 log = logging.getLogger(__name__)
 
 # A batch is compressed on the event loop's thread: a quarter of a MiB takes lz4 well under a millisecond.
@@ -40,11 +42,11 @@ class Connection:
         """How many partitions the topic has, as far as is known; 0 while the topic is missing."""
         return len(self._producer.client.cluster.partitions_for_topic(self._topic) or ())
 
-    def new_batch(self) -> Any:
-        """An empty aiokafka BatchBuilder. It takes records until it is full or submitted."""
-        return self._producer.create_batch()
+    def new_batch(self) -> Batch:
+        """An empty batch. It takes records until it is full or submitted."""
+        return new_batch(min(BATCH_BYTES, self.max_message_bytes), LZ4)
 
-    async def submit(self, batch: Any, partition: int) -> Awaitable[Any]:
+    async def submit(self, batch: Batch, partition: int) -> Awaitable[Any]:
         """Hand a batch over. The awaitable returned is done when the brokers have acknowledged it."""
         # aiokafka counts a batch's sequence numbers one turn of the loop before it closes the batch: a record that got
         # in between (with 200 clients one does within a second) would put all later batches out of sequence.
@@ -85,8 +87,6 @@ async def connect(bootstrap_servers: Sequence[str], topic: str, client_id: str, 
         client_id=client_id,
         acks="all",
         enable_idempotence=True,
-        compression_type="lz4",
-        max_batch_size=min(BATCH_BYTES, max_message_bytes),
         request_timeout_ms=request_timeout_ms,
         metadata_max_age_ms=_METADATA_MAX_AGE_MS,
     )

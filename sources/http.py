@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -39,7 +39,7 @@ class Limits(NamedTuple):
 
 def decode(
     content_type: str | None, content_encoding: str | None, query: str, body: bytes, limits: Limits
-) -> list[Event]:
+) -> Sequence[Event]:
     """The events of one request, in their order; none at all is fine.
 
     `query` is the part of the address after `?`, as it was sent: the headers of `text/plain` events (one shared dict).
@@ -56,7 +56,7 @@ def decode(
         if charset is not None:
             body = to_utf8(body, charset)
         if form == "flume":
-            events = parse_array(body)
+            events: Sequence[Event] = parse_array(body)
         elif form == "ndjson":
             _check_lines(body, limits)
             events = parse_ndjson(body)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
+from parsers.packed import PackedEvents
+from sources.batches import Batch, Envelope
 from sources.connection import Connection
 from sources.errors import BrokerUnavailable
 
@@ -39,23 +41,20 @@ class Ticket:
             self.acknowledged.set_exception(error)
 
 
-class Run:
-    """Bodies in a row that share their headers, and with them the key and the lane."""
+class Run(NamedTuple):
+    """Events in a row that share their headers, and with them the key and the lane."""
 
-    __slots__ = ("bodies", "envelope_bytes", "headers", "key", "lane")
-
-    def __init__(self, lane: Lane, key: bytes | None, headers: list[tuple[str, bytes]], envelope_bytes: int) -> None:
-        self.lane = lane
-        self.key = key
-        self.headers = headers
-        self.envelope_bytes = envelope_bytes  # of one record without its body, at most
-        self.bodies: list[bytes] = []
+    lane: Lane
+    envelope: Envelope
+    events: PackedEvents
+    first: int  # the number of the first in `events`, and of the one after the last
+    after: int
 
 
 class _Batch:
     __slots__ = ("builder", "n_bytes", "opened_at_s", "submitted_at_s", "tickets")
 
-    def __init__(self, builder: Any, opened_at_s: float) -> None:
+    def __init__(self, builder: Batch, opened_at_s: float) -> None:
         self.builder = builder
         self.tickets: list[Ticket] = []
         self.n_bytes = 0
@@ -104,26 +103,25 @@ class Lane:
         """Whether nothing waits here."""
         return not self._batches
 
-    def append(self, ticket: Ticket, timestamp_ms: int, run: Run, bodies: list[bytes]) -> int:
-        """Put records into the newest batch, and new ones when it is full. Returns the bytes of budget they hold.
+    def append(self, ticket: Ticket, timestamp_ms: int, run: Run, first: int, after: int) -> int:
+        """Put records into the newest batch, and new ones when it is full: events of the run, by their numbers.
 
-        Those are given back, batch by batch, when the batch is acknowledged or dropped.
+        Returns the bytes of budget they hold. Those are given back, batch by batch, when the batch is acknowledged or
+        dropped.
         """
-        key, headers, envelope_bytes = run.key, run.headers, run.envelope_bytes
-        total = joined = 0
+        envelope, events = run.envelope, run.events
+        total = 0
         batch = self._batches[-1] if self._batches else self._open()
-        append = batch.builder.append
-        for body in bodies:
-            if append(timestamp=timestamp_ms, key=key, value=body, headers=headers) is None:
-                batch.join(ticket, total - joined)
-                joined = total
-                batch = self._open()
-                append = batch.builder.append
-                # The first record of a batch fits whatever its size: it was measured against the brokers' limit before.
-                append(timestamp=timestamp_ms, key=key, value=body, headers=headers)
-            total += envelope_bytes + len(body)
-        batch.join(ticket, total - joined)
-        return total
+        while True:
+            taken = batch.builder.extend(timestamp_ms, envelope, events, first, after)
+            n_bytes = envelope.n_bytes * taken + events.n_bytes(first, first + taken)
+            batch.join(ticket, n_bytes)
+            total += n_bytes
+            first += taken
+            if first == after:
+                return total
+            # The first record of a batch fits whatever its size: it was measured against the brokers' limit before.
+            batch = self._open()
 
     def _open(self) -> _Batch:
         batch = _Batch(self._connection.new_batch(), self._clock())

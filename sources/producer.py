@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from parsers.event import Event
-from sources.addressing import Addressing, check_sizes
+from sources.addressing import Addressing, check_sizes, portions
 from sources.budget import Budget
 from sources.connection import DEFAULT_MAX_MESSAGE_BYTES, Connection, connect
 from sources.errors import BrokerUnavailable, Overloaded, TooLarge
@@ -114,10 +114,10 @@ class GroupCommitProducer:
         """
         max_event_bytes = self._addressing.max_event_bytes
         n_bytes = 0
-        for start in range(0, len(events), _SLICE):
-            if start:
+        for number, portion in enumerate(portions(events, _SLICE)):
+            if number:
                 await asyncio.sleep(0)
-            n_bytes += check_sizes(events[start : start + _SLICE], max_event_bytes, start + 1)
+            n_bytes += check_sizes(portion, max_event_bytes)
         self._check_held(n_bytes + EVENT_OVERHEAD_BYTES * len(events))
         return n_bytes
 
@@ -142,7 +142,8 @@ class GroupCommitProducer:
             raise BrokerUnavailable(f"no connection to Kafka: {self.flow.last_error or 'connecting'}")
         count = len(events)
         if count <= _SLICE:
-            runs, n_bytes = self._addressing.address(events)
+            (portion,) = portions(events, _SLICE)
+            runs, n_bytes = self._addressing.address(portion)
         else:
             runs, n_bytes = await self._address_many(connection, events)
         held = n_bytes + EVENT_OVERHEAD_BYTES * count
@@ -174,8 +175,8 @@ class GroupCommitProducer:
         """The same in slices: a large request is not to hold up the small ones."""
         runs: list[Run] = []
         total = 0
-        for start in range(0, len(events), _SLICE):
-            some, n_bytes = self._addressing.address(events[start : start + _SLICE], start + 1)
+        for portion in portions(events, _SLICE):
+            some, n_bytes = self._addressing.address(portion)
             runs += some
             total += n_bytes
             await asyncio.sleep(0)
@@ -194,10 +195,10 @@ class GroupCommitProducer:
         turn = 0
         try:
             for run in runs:
-                for start in range(0, len(run.bodies), _SLICE):
-                    bodies = run.bodies[start : start + _SLICE] if len(run.bodies) > _SLICE else run.bodies
-                    unlaned_bytes -= run.lane.append(ticket, timestamp_ms, run, bodies)
-                    turn += len(bodies)
+                for first in range(run.first, run.after, _SLICE):
+                    after = min(first + _SLICE, run.after)
+                    unlaned_bytes -= run.lane.append(ticket, timestamp_ms, run, first, after)
+                    turn += after - first
                     if turn >= _SLICE:
                         turn = 0
                         await asyncio.sleep(0)

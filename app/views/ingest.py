@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -91,7 +91,7 @@ class Ingest:
         """
         return await self._answered(self._small(content_type, body))
 
-    async def _answered(self, reading: Coroutine[Any, Any, list[Event]]) -> web.Response | None:
+    async def _answered(self, reading: Coroutine[Any, Any, Sequence[Event]]) -> web.Response | None:
         flow = self._flow
         n_events = 1  # until it is known how many they are
         try:
@@ -122,12 +122,12 @@ class Ingest:
         self._flow.reject(reason, n_events)
         self._flow.error(text)
 
-    async def _small(self, content_type: str | None, body: bytes) -> list[Event]:
+    async def _small(self, content_type: str | None, body: bytes) -> Sequence[Event]:
         self._check_length(len(body))
         self._flow.received_bytes += len(body)
         return decode(content_type, None, "", body, self._limits)
 
-    async def _events(self, request: web.Request) -> list[Event]:
+    async def _events(self, request: web.Request) -> Sequence[Event]:
         headers = request.headers
         encoding = ",".join(headers.getall("Content-Encoding")) if "Content-Encoding" in headers else None
         content_type = headers.get("Content-Type")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parsers.errors import ParseError
 from parsers.event import Event
-from parsers.flume import parse_array, parse_ndjson
+from parsers.flume import parse_array, parse_array_exactly, parse_ndjson
 from parsers.lines import split_lines
+from parsers.packed import PackedEvents
 from sources.errors import BadRequest, SourceError, TooLarge
 from sources.http import Limits, decode
 from sources.inflate import gunzip, unzstd
@@ -89,6 +92,58 @@ def test_ndjson_reads_the_same_events(written: list[tuple[dict[str, str], str]],
     lines = [json.dumps({"headers": headers, "body": body}) for headers, body in written]
     document = "\n".join([*blank, *lines, *blank]).encode()
     assert parse_ndjson(document) == [Event(headers, body.encode()) for headers, body in written]
+
+
+PIECES = st.sampled_from(
+    [
+        *('{"headers":', '"headers"', '{"a":"b"}', '"body":', '"body"', '{"body": "x"}', "{}", "12345678", "é", "😀"),
+        *("[", "]", "{", "}", ",", ":", '"', "\\", " ", "\n", "\0", "\\u00e9", "\\ud83d", "\\ude00", "\\n"),
+        *("null", "1", "true"),
+    ]
+)
+USUAL = EVENTS.filter(len).flatmap(
+    lambda written: st.builds(
+        lambda ascii_only, separators: json.dumps(
+            [{"headers": headers, "body": body} for headers, body in written],
+            ensure_ascii=ascii_only,
+            separators=separators,
+        ).encode(),
+        st.booleans(),
+        st.sampled_from([None, (",", ":"), (" ,\n", "\t: ")]),
+    )
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A usual document with bytes changed, taken out, put in or repeated."""
+    document = bytearray(draw(USUAL))
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(document)))
+        until = draw(st.integers(at, min(len(document), at + 12)))
+        document[at:until] = draw(
+            st.binary(max_size=4) | PIECES.map(str.encode) | st.just(bytes(document[at:until]) * 2)
+        )
+    return bytes(document)
+
+
+def outcome(parse: Callable[[bytes], Sequence[Event]], document: bytes) -> object:
+    try:
+        return [(list(event.headers.items()), event.body) for event in parse(document)]
+    except ParseError as error:
+        return error.reason, str(error)
+
+
+@settings(max_examples=1_000)
+@given(mutated() | st.lists(PIECES, max_size=20).map(lambda pieces: "".join(pieces).encode()) | st.binary(max_size=60))
+def test_the_compiled_part_changes_nothing(document: bytes) -> None:
+    assert outcome(parse_array, document) == outcome(parse_array_exactly, document)
+
+
+@given(USUAL)
+def test_the_compiled_part_reads_what_clients_write(document: bytes) -> None:
+    assert isinstance(parse_array(document), PackedEvents)
+    assert outcome(parse_array, document) == outcome(parse_array_exactly, document)
 
 
 @given(JSON_NUMBER, JSON_NUMBER)

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, NamedTuple
 
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.default_records import DefaultRecordBatch
+
+from sources.batches import PLAIN, Batch, new_batch
 
 BATCH_BYTES = 4_096
 
@@ -27,7 +28,7 @@ class Submitted(NamedTuple):
 
 
 class CommandedConnection:
-    """Stands where `sources.connection.Connection` does, with aiokafka's real batches and nobody behind.
+    """Stands where `sources.connection.Connection` does, with the real batches and nobody behind.
 
     `submitted` are all batches handed over, in order. With `automatic` each is acknowledged in the next turn of the
     event loop; otherwise by `acknowledge`.
@@ -43,10 +44,10 @@ class CommandedConnection:
     def partitions(self) -> int:
         return self.n_partitions
 
-    def new_batch(self) -> BatchBuilder:
-        return BatchBuilder(BATCH_BYTES, 0)
+    def new_batch(self) -> Batch:
+        return new_batch(BATCH_BYTES, PLAIN)
 
-    async def submit(self, batch: BatchBuilder, partition: int) -> Awaitable[None]:
+    async def submit(self, batch: Any, partition: int) -> Awaitable[None]:
         batch.close()
         records = [
             Record(partition, record.key, record.value, list(record.headers), record.timestamp)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
+from parsers import flume
 from parsers.errors import ParseError
 from parsers.event import Event
-from parsers.flume import parse_array, parse_ndjson
+from parsers.flume import parse_array, parse_array_exactly, parse_ndjson
+from parsers.packed import PackedEvents
 
 
 def parsed(document: bytes) -> list[tuple[dict[str, str], bytes]]:
-    return [tuple(event) for event in parse_array(document)]
+    events = [tuple(event) for event in parse_array(document)]
+    assert events == [tuple(event) for event in parse_array_exactly(document)]
+    return events
+
+
+def scanned(document: bytes) -> Any:
+    return flume.compiled.scan(document, flume._headers)
 
 
 def test_events_keep_their_order() -> None:
@@ -124,6 +135,9 @@ def test_a_byte_order_mark_is_no_content() -> None:
 def test_what_is_refused_and_why(document: bytes, reason: str, said: str) -> None:
     with pytest.raises(ParseError) as refused:
         parse_array(document)
+    with pytest.raises(ParseError) as refused_exactly:
+        parse_array_exactly(document)
+    assert str(refused.value) == str(refused_exactly.value)
     assert refused.value.reason == reason
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -137,6 +151,88 @@ def test_a_long_header_name_is_not_repeated_in_full() -> None:
 
 def test_a_surrogate_under_an_ignored_key_harms_nobody() -> None:
     assert parsed(b'[{"note": "\\ud800", "body": "x"}]') == [({}, b"x")]
+
+
+USUAL = [
+    b'[{"headers": {"host": "web-1"}, "body": "one"}, {"headers": {"host": "web-1"}, "body": "two"}]',
+    b'[{"headers": {"host": "a"}, "body": "1"}, {"headers": {"host": "ab"}, "body": "2"}]',
+    b'[{"body":"","headers":{}},{"headers":{},"body":"x"}]',
+    b'[{"headers":{"a":"b"},"body":"x"},{"body":"y"},{"headers":{"a":"b"},"body":"z"},{"headers":{"a":"b"}}]',
+    b"[{},{}]",
+    b'[{},{"headers":{}},{}]',
+    b'\t[\r\n{ "headers" : { "a" : "b" , "c" : "" } , "body" : "x" } , { } ]\n ',
+    b'[{"headers":{"a":"\\u00e9\\"\\\\","a":"again"},"body":"\\"quoted\\" \\\\ \\/ \\b\\f\\n\\r\\t"}]',
+    b'[{"body":"\\u0000\\u007f\\u0080\\u07FF\\u0800\\uFffF\\ud7ff\\ue000 \\ud83d\\ude00\\uDBFF\\uDFFF"}]',
+    '[{"headers":{"ключ":"значение"},"body":"тело"},'
+    '{"body":"\u007f\u0080\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff"}]'.encode(),
+    b'[{"body":"1234567"},{"body":"12345678"},{"body":"123456789"},{"body":"\\n2345678"},{"body":"1234567\\n"}]',
+]
+
+UNUSUAL = [
+    b"", b"[", b"]", b"[]", b" [ ] ", b"[{", b'[{"', b'[{"body"', b'[{"body":', b'[{"body":"', b'[{"body":"x',
+    b'[{"body":"x"', b'[{"body":"x"}', b'[{"body":"x"},', b'[{"body":"x"},]', b'[{"body":"x",}]', b'[,{"body":"x"}]',
+    b'[{"body":"x"}]]', b"[{}]\0", b"[{}]x", b'[{"body":null}]', b'[{"headers":null}]', b'[{"body":1}]',
+    b'[{"body":true}]', b'[{"headers":[]}]', b'[{"headers":{"a":1}}]', b'[{"headers":{"a":null}}]',
+    b'[{"headers":{"a":{}}}]', b'[{"headers":{"a":"b",}}]', b'[{"headers":{,}}]', b'[{"headers":{"a" "b"}}]',
+    b'[{"headers":{"a":"b"', b'[{"headers":{"a":"b', b'[{"headers":{"a":"b\\', b'[{"headers":{"a":',
+    b'[{"headers":{"a', b'[{"headers":{', b'[{"headers":{"a":"\\ud800"}}]', b'[{"headers":{"a":"\\x"}}]',
+    b'[{"headers":{"a":"\x01"}}]', b'[{"headers":{"a":"\xff"}}]', b'[{"body":"a","body":"b"}]',
+    b'[{"headers":{},"headers":{}}]', b'[{"other":1,"body":"x"}]', b'[{"bodY":"x"}]', b'[{"\\u0062ody":"x"}]',
+    b'[{"body":"\\ud800"}]', b'[{"body":"\\udc00"}]', b'[{"body":"\\ud800\\ud800"}]', b'[{"body":"\\ud83d\\n"}]',
+    b'[{"body":"\\ud83d', b'[{"body":"\\ud83d\\u', b'[{"body":"\\ud83d\\ude0', b'[{"body":"\\u12',
+    b'[{"body":"\\u12G4"}]', b'[{"body":"\\u+123"}]', b'[{"body":"\\', b'[{"body":"\\a"}]', b'[{"body":"\\U0041"}]',
+    b'[{"body":"a\nb"}]', b'[{"body":"\x00"}]', b'[{"body":"\x1f"}]', b'[{"body":"1234567\x1f"}]',
+    b'[{"body":"\x80"}]', b'[{"body":"\xc0\x80"}]', b'[{"body":"\xc1\xbf"}]', b'[{"body":"\xc3"}]',
+    b'[{"body":"\xe0\x9f\xbf"}]', b'[{"body":"\xed\xa0\x80"}]', b'[{"body":"\xf0\x8f\xbf\xbf"}]',
+    b'[{"body":"\xf4\x90\x80\x80"}]', b'[{"body":"\xf5\x80\x80\x80"}]', b'[{"body":"\xe2\x82',
+    b'[{"body":"\xf0\x9f\x98', b'[{"body":"\xff"}]', b"[{'body':'x'}]", b'[[{"body":"x"}]]', b'{"body":"x"}',
+    b'[{"body":"x"} {}]', b'\xef\xbb\xbf[{"body":"x"}]', b'[{"body"\x0b:"x"}]', b'[{"body":"x"}]\x0c', b'["body"]',
+    b'[{"body":"x"}, "y"]', b"[{}", b"[{ ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("document", USUAL)
+def test_the_compiled_part_reads_what_is_usual(document: bytes) -> None:
+    events = parse_array(document)
+    assert isinstance(events, PackedEvents)
+    assert events == parse_array_exactly(document)
+
+
+@pytest.mark.parametrize("document", UNUSUAL)
+def test_the_compiled_part_leaves_what_is_unusual_or_wrong(document: bytes) -> None:
+    assert scanned(document) is None
+
+
+@pytest.mark.parametrize("document", USUAL)
+def test_no_document_that_was_cut_off_is_usual(document: bytes) -> None:
+    for end in range(len(document.rstrip())):
+        assert scanned(document[:end]) is None
+
+
+def test_long_arrays_and_long_texts() -> None:
+    values = [{"headers": {"n": str(n // 7)}, "body": 'é\n"x"' * (n % 50)} for n in range(5_000)]
+    for ascii_only in (True, False):
+        document = json.dumps(values, ensure_ascii=ascii_only).encode()
+        events = parse_array(document)
+        assert isinstance(events, PackedEvents)
+        assert len(events.runs) == 715
+        assert events == [Event(value["headers"], value["body"].encode()) for value in values]
+
+
+def test_remembered_headers_are_bounded() -> None:
+    for n in range(5_000):
+        assert parse_array(b'[{"headers": {"host": "%d"}}]' % n) == [Event({"host": str(n)}, b"")]
+    assert parse_array(b'[{"headers": {"host": "%s"}}]' % (b"x" * 5_000)) == [Event({"host": "x" * 5_000}, b"")]
+    assert len(flume._remembered) <= 2_048
+    assert max(map(len, flume._remembered)) <= 1_024
+
+
+def test_without_the_compiled_part_all_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flume, "compiled", None)
+    for document in USUAL:
+        events = parse_array(document)
+        assert isinstance(events, list)
+        assert events == parse_array_exactly(document)
 
 
 def test_ndjson_is_one_event_a_line_and_blank_lines_are_skipped() -> None:
