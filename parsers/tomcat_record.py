@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -43,6 +43,25 @@ class AccessColumns(NamedTuple):
     referer: Sequence[str | None]
     user_agent: Sequence[str | None]
 
+    def take(self, places: Sequence[int]) -> AccessColumns:
+        """The same columns, of the records at these places."""
+        return AccessColumns._make([column[place] for place in places] for column in self)
+
+
+class LineColumns(Protocol):
+    """Requests of which most are still places in their lines: `AccessColumns` to whoever asks for a column."""
+
+    @property
+    def ts(self) -> Sequence[int | None]: ...
+    def __iter__(self) -> Iterator[Sequence[Any]]: ...
+    def take(self, places: Sequence[int], /) -> LineColumns:
+        """The same columns, of the records at these places."""
+
+    def encode(
+        self, services: Sequence[str | None], hosts: Sequence[str | None], times_ms: Sequence[int | None], /
+    ) -> tuple[list[Any], list[int]]:
+        """What `encode_many` gives, and the places that it has left out."""
+
 
 def encode(record: AccessRecord, service: str | None, host: str | None, ts_ms: int | None = None) -> bytes:
     """The JSON of topic `access-log` of one record, as `encode_many`; `ts_ms` is its time where the line gave none."""
@@ -52,7 +71,7 @@ def encode(record: AccessRecord, service: str | None, host: str | None, ts_ms: i
 
 
 def encode_many(
-    columns: AccessColumns,
+    columns: AccessColumns | LineColumns,
     services: Sequence[str | None],
     hosts: Sequence[str | None],
     times_ms: Sequence[int | None],
@@ -61,6 +80,24 @@ def encode_many(
 
     Never fails: lone surrogates in `services` and `hosts` become U+FFFD (the records' own texts have none).
     """
+    if isinstance(columns, AccessColumns):
+        return _encode_plain(columns, services, hosts, times_ms)
+    values, left = columns.encode(services, hosts, times_ms)
+    if left:
+        some = AccessColumns(*columns.take(left))
+        services, hosts = ([column[place] for place in left] for column in (services, hosts))
+        times_ms = [times_ms[place] for place in left]
+        for place, value in zip(left, _encode_plain(some, services, hosts, times_ms), strict=True):
+            values[place] = value
+    return values
+
+
+def _encode_plain(
+    columns: AccessColumns,
+    services: Sequence[str | None],
+    hosts: Sequence[str | None],
+    times_ms: Sequence[int | None],
+) -> list[bytes]:
     values = [
         {
             "ts": ts,

@@ -18,6 +18,7 @@ from parsers.escapes import hide_escapes
 from parsers.tomcat_dates import Instant
 from parsers.tomcat_fields import ROLES, Field, describe_fields
 from parsers.tomcat_pattern import PERCENT, Code, Text, read_pattern, refuse
+from parsers.tomcat_steps import Steps, usual_steps
 
 _END: Final = r"[ \t\r\n]*\Z"  # a carriage return or blanks at the end of a line belong to nobody
 _REQUEST_ROLES: Final = ("method", "path", "query", "protocol", "request")
@@ -33,6 +34,7 @@ class LineRegex(NamedTuple):
     instant: Instant | None
     units_per_ms: float  # of the duration
     ends: str  # the characters that a line can end with, line end and blanks apart; empty: any
+    steps: Steps | None  # the usual form of a line, for the compiled splitter
 
 
 class _Piece(NamedTuple):
@@ -54,7 +56,10 @@ def compile_line(pattern: str, tomcat: float) -> LineRegex:
     roles = [role for piece in pieces for role in piece.roles]
     time_groups = tuple(number for number, role in enumerate(roles, start=1) if role == "time part")
     compiled = re.compile(regex, re.ASCII | re.DOTALL)
-    return LineRegex(compiled, order, "request" in roles, time_groups, fields.instant, fields.units_per_ms, line.ends())
+    return LineRegex(
+        compiled, order, "request" in roles, time_groups, fields.instant, fields.units_per_ms, line.ends(),
+        line.steps(),
+    )  # fmt: skip
 
 
 def _assemble(pieces: Sequence[_Piece]) -> tuple[str, tuple[int, ...] | None]:
@@ -107,6 +112,9 @@ class _Line:
         if text:
             return "%?" if text[-1] == PERCENT else text[-1]
         return "0123456789-" if self._fields[-1].extent == "number" else ""  # %T's fraction ends in a digit too
+
+    def steps(self) -> Steps | None:
+        return usual_steps(self._before, self._fields)
 
     def _piece(self, index: int, field: Field) -> _Piece:
         if field.extent == "request" and field.role:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import orjson
 
@@ -15,7 +15,12 @@ from tables.exact import restore, store
 from tables.histogram import bucket_of
 from tables.keys import MAX_TEXT_CHARS, Source, short
 from tables.reader import Changes, Reader
-from tables.window import Family, Shelf, Slot, WindowTable
+from tables.window import Family, Shelf, Slot, Window, WindowTable
+
+try:
+    from tables import _access as compiled
+except ImportError:
+    compiled = None  # type: ignore[assignment]
 
 TABLE = "access"
 BY_SOURCE = "s"
@@ -37,6 +42,17 @@ class AccessColumns(Protocol):
     def bytes(self) -> Sequence[int]: ...
     @property
     def duration_ms(self) -> Sequence[float | None]: ...
+
+
+@runtime_checkable
+class PackedColumns(Protocol):
+    """Columns that also come in machine numbers."""
+
+    def packed(self) -> tuple[list[str | None], bytes, bytes, bytes, bytes] | None:
+        """(paths, each record's path among them, statuses, bytes, durations), the four as int, int, long long, double.
+
+        No status is -1, no duration NaN. None where machine numbers can't hold a number, or not its type.
+        """
 
 
 class SourceSlot(Slot):
@@ -127,6 +143,15 @@ class AccessTable:
         """Count lines, offsets ascending, in the window that starts at `start_s`; those that it has not counted."""
         window = self._windows.enter(start_s, offsets[0])
         counted = window.count(offsets)
+        if compiled is not None and isinstance(columns, PackedColumns):
+            packed = columns.packed()
+            if packed is not None:
+                find_source, find_path = (shelf.find for shelf in window.shelves)
+                compiled.count(packed, sources, counted, find_source, find_path, MAX_DURATION_MS)
+                return
+        self._add_each(window, counted, sources, columns)
+
+    def _add_each(self, window: Window, counted: int, sources: Sequence[Source], columns: AccessColumns) -> None:
         lines = zip(sources, columns.path, columns.status, columns.bytes, columns.duration_ms, strict=True)
         shelves: tuple[Shelf[Source, SourceSlot], Shelf[Path, PathSlot]] = window.shelves  # type: ignore[assignment]
         find_source, find_path = shelves[0].find, shelves[1].find
