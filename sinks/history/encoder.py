@@ -8,8 +8,8 @@ and a header or body that is null in Kafka is null. `text` row: the body as it i
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import orjson
 
@@ -39,6 +39,17 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
 
 
+@runtime_checkable
+class Columns(Protocol):
+    """Records as columns: what the batch layer hands over. Those that share their headers have the same id."""
+
+    offsets: Sequence[int]
+    timestamps: Sequence[int]
+    values: Sequence[bytes | None]
+    header_ids: Sequence[int]
+    headers: Sequence[RawHeaders]
+
+
 class Rows(NamedTuple):
     """What a batch adds to one file, in offset order."""
 
@@ -54,6 +65,9 @@ class _Headers(NamedTuple):
     json: bytes
 
 
+_MakeRow = Callable[[int, int, _Headers, bytes], bytes]
+
+
 class Encoder:
     """Encodes the records of one partition; any record gives a row, whatever is in it.
 
@@ -61,27 +75,30 @@ class Encoder:
     """
 
     def __init__(self, partition: int, format_: Format) -> None:
-        self._row = self._json_row if format_ == "jsonl" else _text_row
+        self._bodies = _json_bodies if format_ == "jsonl" else _text_bodies
+        self._row: _MakeRow = self._json_row if format_ == "jsonl" else _text_row
         self._start = b'{"partition":%d,"offset":' % partition
         self._seen: dict[RawHeaders, _Headers] = {}
 
     def encode(self, records: Sequence[Record]) -> dict[Bucket, Rows]:
-        """The rows of a batch by bucket."""
-        row: Callable[[Record, int, _Headers], bytes] = self._row
+        """The rows of a batch by bucket. Columns of records (`Columns`) are worked on as such."""
+        row = self._row
         groups: dict[tuple[str, int], tuple[list[bytes], list[int]]] = {}
-        seen = self._seen
-        for record in records:
-            raw = tuple(record.headers)
-            headers = seen.get(raw) or self._read_headers(raw)
-            time_ms = record.timestamp
+        seen, last_raw, last_key = self._seen, None, None
+        offsets, times_ms, values, raws = _columns(records)
+        bodies = self._bodies(values)
+        for offset, time_ms, body, raw in zip(offsets, times_ms, bodies, raws, strict=True):
+            if raw is not last_raw:
+                last_raw = raw
+                headers = seen.get(raw) or self._read_headers(raw)
             if headers.stamp is not None or not 0 <= time_ms <= LAST_MS:
                 time_ms = record_time_ms(headers.stamp, time_ms)
             key = (headers.type, time_ms // HOUR_MS)
-            group = groups.get(key)
-            if group is None:
-                group = groups[key] = ([], [])
-            group[0].append(row(record, time_ms, headers))
-            group[1].append(record.offset)
+            if key != last_key:
+                last_key = key
+                rows, row_offsets = groups.setdefault(key, ([], []))
+            rows.append(row(offset, time_ms, headers, body))
+            row_offsets.append(offset)
         return {
             Bucket(*key): Rows(b"".join(rows), len(rows), offsets[0], offsets[-1])
             for key, (rows, offsets) in groups.items()
@@ -104,28 +121,50 @@ class Encoder:
             self._seen[raw] = headers
         return headers
 
-    def _json_row(self, record: Record, time_ms: int, headers: _Headers) -> bytes:
-        value = record.value
-        name = b"body"
-        if value is None:
-            body = b"null"
-        else:
-            try:
-                body = orjson.dumps(value.decode())
-            except UnicodeDecodeError:
-                name, body = b"body_base64", b'"%b"' % base64.b64encode(value)
-        return b'%b%d,"ts":%d,"headers":%b,"%b":%b}\n' % (
-            self._start,
-            record.offset,
-            time_ms,
-            headers.json,
-            name,
-            body,
-        )
+    def _json_row(self, offset: int, time_ms: int, headers: _Headers, body: bytes) -> bytes:
+        return b'%b%d,"ts":%d,"headers":%b,%b}\n' % (self._start, offset, time_ms, headers.json, body)
 
 
-def _text_row(record: Record, time_ms: int, headers: _Headers) -> bytes:
-    return (record.value or b"") + b"\n"
+def _text_row(_offset: int, _time_ms: int, _headers: _Headers, body: bytes) -> bytes:
+    return body + b"\n"
+
+
+def _text_bodies(values: Sequence[bytes | None]) -> Sequence[bytes]:
+    return [value or b"" for value in values]
+
+
+def _json_bodies(values: Sequence[bytes | None]) -> Sequence[bytes]:
+    """The last member of each row."""
+    try:
+        texts = [value.decode() for value in values]  # type: ignore[union-attr]
+    except (UnicodeDecodeError, AttributeError):
+        return [_json_body(value) for value in values]
+    # In one call of orjson. Within a JSON text each quote has a backslash before it: `","` is only found between two.
+    return [b'"body":"%b"' % text for text in orjson.dumps(texts)[2:-2].split(b'","')] if texts else []
+
+
+def _json_body(value: bytes | None) -> bytes:
+    if value is None:
+        return b'"body":null'
+    try:
+        return b'"body":%b' % orjson.dumps(value.decode())
+    except UnicodeDecodeError:
+        return b'"body_base64":"%b"' % base64.b64encode(value)
+
+
+def _columns(
+    records: Sequence[Record] | Columns,
+) -> tuple[Iterable[int], Iterable[int], Sequence[bytes | None], Iterable[RawHeaders]]:
+    """Offsets, times, values and headers."""
+    if isinstance(records, Columns):
+        headers = map(records.headers.__getitem__, records.header_ids)
+        return records.offsets, records.timestamps, records.values, headers
+    return (
+        [record.offset for record in records],
+        [record.timestamp for record in records],
+        [record.value for record in records],
+        [tuple(record.headers) for record in records],
+    )
 
 
 def _text(value: bytes | None) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from sinks.history.buffer import RollBuffer, SealedFile
 from sinks.history.codec import Compression
 from sinks.history.commit import CommitLog
-from sinks.history.encoder import Encoder, Format, Record
+from sinks.history.encoder import Columns, Encoder, Format, Record
 from sinks.history.errors import OffsetsOutOfOrder, SinkError
 from sinks.history.record import CommittedFile
 from sinks.history.roll import Destination, Loss, Roll
@@ -260,10 +260,10 @@ class PartitionWriter:
 
     def _check_order(self, records: Sequence[Record]) -> None:
         previous = (self.next_offset or 0) - 1
-        for record in records:
-            if record.offset <= previous:
-                raise OffsetsOutOfOrder(f"{self._name()}: offset {record.offset} was delivered after {previous}")
-            previous = record.offset
+        for offset in records.offsets if isinstance(records, Columns) else [record.offset for record in records]:
+            if offset <= previous:
+                raise OffsetsOutOfOrder(f"{self._name()}: offset {offset} was delivered after {previous}")
+            previous = offset
 
     def _name(self) -> str:
         return f"{self._topic}[{self._partition}]"
