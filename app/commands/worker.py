@@ -8,6 +8,7 @@ from typing import Any
 
 from faust.cli.worker import worker as faust_worker
 
+from app import compiled
 from app.services import Services
 from app.shell import escaped
 
@@ -29,6 +30,7 @@ def register(app: Any, services: Services) -> None:
                 ("history", str(settings.history) if "history" in settings.roles else "not of this worker"),
                 ("routes", str(settings.routes)),
                 ("state", str(settings.data_dir.absolute())),
+                ("compiled", compiled.describe()),
                 ("process", f"{os.getpid()}, Python {platform.python_version()}"),
             )
             return "\n".join(f"{name:>8}  {escaped(value)}" for name, value in rows)
