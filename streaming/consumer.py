@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 2  # batches of a partition fetched ahead of whoever handles them
 POLL_S = 0.1  # a partition that is released during a poll joins the next one
 POLL_FULL_S = 0.02  # the same while some partition is full and may have room again soon
 COMMIT_TIMEOUT_S = 5.0
@@ -238,7 +237,7 @@ class BatchConsumer(Consumer):
         active, full = set(), False
         for tp in self._get_active_partitions():
             delivery = self.deliveries.get(tp) if self._is_batched(tp) else None
-            if delivery is not None and (delivery.held or delivery.waiting >= MAX_WAITING):
+            if delivery is not None and (delivery.held or delivery.full):
                 full = full or not delivery.held
             else:
                 active.add(tp)

@@ -53,6 +53,30 @@ def test_taking_up_batches_makes_room_and_stale_ones_do_not() -> None:
     assert delivery.waiting == 1
 
 
+def test_many_small_batches_may_wait_and_few_large_ones() -> None:
+    small, large = Delivery(held=False), Delivery(held=False)
+    for number in range(100):
+        small.delivered(batch_of([number]))
+    assert not small.full
+    first, second = batch_of(range(2500)), batch_of(range(2500, 5000))
+    large.delivered(first)
+    assert not large.full
+    large.delivered(second)
+    assert large.full
+    large.taken(first)
+    assert not large.full
+    large.delivered(batch_of(range(5000, 7500)))
+    assert large.full
+    large.restart(held=False)
+    assert not large.full
+
+
+def test_a_single_batch_never_fills_a_partition() -> None:
+    delivery = Delivery(held=False)
+    delivery.delivered(batch_of(range(10_000)))
+    assert not delivery.full
+
+
 @given(
     st.lists(st.integers(1, 5), min_size=1, max_size=12).flatmap(
         lambda sizes: st.tuples(st.just(sizes), st.permutations(range(len(sizes))))
