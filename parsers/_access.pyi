@@ -1,11 +1,10 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from parsers.timestamps import StampCache
 from parsers.tomcat_steps import Steps
 
 class Splitter:
-    def __init__(self, patterns: Sequence[tuple[Steps | None, str, float, StampCache | None]]) -> None: ...
+    def __init__(self, patterns: Sequence[tuple[Steps | None, str, float]]) -> None: ...
     def split(self, lines: Sequence[bytes]) -> tuple[LineColumns, list[int]]: ...
 
 class LineColumns:

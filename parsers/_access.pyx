@@ -7,9 +7,7 @@ lines, and what it says of them is merged in. Every read is checked against the 
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DecodeASCII
 from libc.math cimport NAN
 from libc.stdint cimport uint64_t
@@ -23,6 +21,8 @@ from parsers.escapes import replace_surrogates
 from parsers.tomcat_record import AccessColumns
 
 cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     long long PyLong_AsLongLongAndOverflow(object value, int* overflow) except? -1
 
 cdef enum:
@@ -52,6 +52,8 @@ KINDS = ("number", "status", "taken", "stamp", "flag", "dash", "protocol", "word
 cdef enum:
     K_NUMBER, K_STATUS, K_TAKEN, K_STAMP, K_FLAG, K_DASH, K_PROTOCOL, K_WORD, K_TEXT, K_REQUEST
 
+cdef const char* MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
+
 COLUMNS = AccessColumns._fields
 # By column: the text that it is; the others are numbers.
 cdef int[12] TEXT_OF = [-1, CLIENT, USER, METHOD, PATH, QUERY, PROTOCOL, -1, -1, -1, REFERER, USER_AGENT]
@@ -70,10 +72,9 @@ cdef class Splitter:
     cdef Py_ssize_t _count
     cdef signed char[128] _by_end  # the first program that a line with this last character can be of; -1: none
     cdef object _texts  # keeps the bytes alive that steps point to
-    cdef list _stamps  # by program: the times that are known, and the function that reads others
 
     def __cinit__(self, patterns):
-        """`patterns` in the order in which they are tried, each (steps or None, ends, units per ms, stamps or None)."""
+        """`patterns` in the order in which they are tried, each (steps or None, ends, units per ms)."""
         cdef Py_ssize_t number
         cdef int character
         cdef str ends
@@ -86,14 +87,12 @@ cdef class Splitter:
         memset(self._programs, 0, max(len(patterns), 1) * sizeof(Program))
         self._count = len(patterns)
         self._texts = []
-        self._stamps = []
-        for number, (steps, ends, units_per_ms, stamps) in enumerate(patterns):
-            self._stamps.append((None, None) if stamps is None else (stamps.known, stamps))
+        for number, (steps, ends, units_per_ms) in enumerate(patterns):
             if steps is not None:
                 self._compile(&self._programs[number], steps, units_per_ms)
         # A line is of the first pattern that takes it, so only the first that may is tried.
         for character in range(33, 127):
-            for number, (steps, ends, _, _) in enumerate(patterns):
+            for number, (steps, ends, _) in enumerate(patterns):
                 if not ends or chr(character) in ends:
                     self._by_end[character] = <signed char> (-1 if steps is None else number)
                     break
@@ -139,11 +138,8 @@ cdef class Splitter:
         cdef list bodies = list(lines)
         cdef list left = []
         cdef Py_ssize_t place, count = len(bodies)
-        cdef const char* last_stamp = NULL
-        cdef long long last_ts = 0
         cdef const char* body
         cdef const char* end
-        cdef const char* stamp
         cdef const Program* program
         cdef Line* line
         cdef int number
@@ -163,33 +159,8 @@ cdef class Splitter:
                     if number >= 0:
                         program = &self._programs[number]
                         line.body = body
-                        stamp = NULL
-                        if is_plain(body, end - body, program.tabs) and read_line(program, body, end, line, &stamp):
-                            if stamp == NULL:
-                                continue
-                            if last_stamp != NULL and memcmp(stamp, last_stamp, STAMP) == 0:
-                                line.ts = last_ts
-                                line.flags |= HAS_TS
-                                continue
-                            if self._read_stamp(number, stamp, &last_ts):
-                                last_stamp = stamp
-                                line.ts = last_ts
-                                line.flags |= HAS_TS
-                                continue
+                        if is_plain(body, end - body, program.tabs) and read_line(program, body, end, line):
+                            continue
             line.flags = BY_PYTHON
             left.append(place)
         return columns, left
-
-    cdef bint _read_stamp(self, int number, const char* stamp, long long* ts) except -1:
-        """Read a time; False where there is no such time, and `ts` is then undefined."""
-        known, read = self._stamps[number]
-        text = PyUnicode_DecodeASCII(stamp, STAMP, NULL)
-        cdef PyObject* found = PyDict_GetItem(known, text)
-        if found != NULL:
-            ts[0] = <object> found
-            return True
-        try:
-            ts[0] = read(text)
-        except ValueError:
-            return False
-        return True

@@ -8,11 +8,6 @@ cdef class _Writer:
     cdef char* _text
     cdef Py_ssize_t _text_room
     cdef object _ts, _service, _host  # what the head is of
-    cdef dict _written  # the JSON of services and hosts
-
-    def __cinit__(self):
-        self._written = {}
-        self._head_length = 0
 
     def __dealloc__(self):
         PyMem_Free(self._head)
@@ -22,7 +17,6 @@ cdef class _Writer:
         """Write a record's time, service and host; False where they are not for here, and no record may follow."""
         cdef int overflow = 0
         cdef long long ms = 0
-        cdef bytes service_json, host_json
         cdef char* at
         if ts is self._ts and service is self._service and host is self._host and self._head_length:
             return True
@@ -32,35 +26,38 @@ cdef class _Writer:
             ms = PyLong_AsLongLongAndOverflow(ts, &overflow)
             if overflow:
                 return False
-        service_json, host_json = self._json(service), self._json(host)
-        if service_json is None or host_json is None:
+        if not (service is None or type(service) is str) or not (host is None or type(host) is str):
             return False
         self._head_length = 0
-        self._head = room(self._head, &self._head_room, KEYS + len(service_json) + len(host_json))
+        self._head = room(self._head, &self._head_room, KEYS)
         at = put(self._head, b'{"ts":', 6)
         at = put(at, b"null", 4) if ts is None else put_number(at, ms)
-        at = put(at, b',"service":', 11)
-        at = put(at, PyBytes_AS_STRING(service_json), PyBytes_GET_SIZE(service_json))
-        at = put(at, b',"host":', 8)
-        at = put(at, PyBytes_AS_STRING(host_json), PyBytes_GET_SIZE(host_json))
+        at = self._add_text(put(at, b',"service":', 11), service)
+        at = self._add_text(put(at, b',"host":', 8), host)
         self._ts, self._service, self._host = ts, service, host
         self._head_length = at - self._head
         return True
 
-    cdef bytes _json(self, text):
-        """A header's text as JSON; None for what is no text."""
+    cdef char* _add_text(self, char* at, text) except NULL:
+        """Write a header's text into the head, at a place where there are `KEYS` bytes left to its end."""
+        cdef Py_ssize_t length = 0, before = at - self._head
+        cdef const char* characters
+        cdef bytes written
         if text is None:
-            return b"null"
-        if type(text) is not str:
-            return None
-        written = self._written.get(text)
-        if written is None:
-            try:
-                written = orjson.dumps(text)
-            except orjson.JSONEncodeError:
-                written = orjson.dumps(replace_surrogates(text))
-            self._written[text] = written
-        return written
+            return put(at, b"null", 4)
+        if PyUnicode_IS_COMPACT_ASCII(text):
+            characters = PyUnicode_AsUTF8AndSize(text, &length)
+            if is_plain(characters, length, 0) and memchr(characters, c'"', length) == NULL:
+                self._head = room(self._head, &self._head_room, before + length + KEYS)
+                at = put(self._head + before, b'"', 1)
+                return put(put(at, characters, length), b'"', 1)
+        try:
+            written = orjson.dumps(text)
+        except orjson.JSONEncodeError:
+            written = orjson.dumps(replace_surrogates(text))
+        length = PyBytes_GET_SIZE(written)
+        self._head = room(self._head, &self._head_room, before + length + KEYS)
+        return put(self._head + before, PyBytes_AS_STRING(written), length)
 
     cdef bytes record(self, const Line* line):
         """The JSON of a record, after `begin`."""

@@ -158,6 +158,51 @@ cdef inline void keep_present(Line* line, int role, const char* start, const cha
         keep(line, role, start, end)
 
 
+cdef inline int two_digits(const char* at) noexcept:
+    """0 to 99, or -1 for anything else."""
+    if c'0' <= at[0] <= c'9' and c'0' <= at[1] <= c'9':
+        return (at[0] - c'0') * 10 + at[1] - c'0'
+    return -1
+
+
+cdef bint read_stamp(const char* at, long long* ts) noexcept:
+    """Read the 28 characters of `[21/Nov/2026:06:12:20 +0100]` as epoch ms; False where there is no such time."""
+    cdef int day = two_digits(at + 1), year = two_digits(at + 8) * 100 + two_digits(at + 10), month
+    cdef int hour = two_digits(at + 13), minute = two_digits(at + 16), second = two_digits(at + 19)
+    cdef int zone_hours = two_digits(at + 23), zone_minutes = two_digits(at + 25), offset_s
+    if at[0] != c'[' or at[3] != c'/' or at[7] != c'/' or at[12] != c':' or at[15] != c':' or at[18] != c':':
+        return False
+    if at[21] != c' ' or at[22] not in (c'+', c'-') or at[27] != c']':
+        return False
+    for month in range(1, 13):
+        if memcmp(at + 4, MONTHS + 3 * (month - 1), 3) == 0:
+            break
+    else:
+        return False
+    if two_digits(at + 8) < 0 or two_digits(at + 10) < 0 or year < 1 or day < 1 or day > days_in(month, year):
+        return False
+    if not (0 <= hour <= 23 and 0 <= minute <= 59 and 0 <= second <= 60):  # 60: a leap second counts on
+        return False
+    if zone_hours < 0 or not 0 <= zone_minutes <= 59 or zone_hours * 60 + zone_minutes > 18 * 60:
+        return False
+    offset_s = (zone_hours * 60 + zone_minutes) * (-60 if at[22] == c'-' else 60)
+    ts[0] = (days_since_epoch(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset_s) * 1000
+    return True
+
+
+cdef inline int days_in(int month, int year) noexcept:
+    if month == 2:
+        return 29 if year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 28
+    return 30 if month in (4, 6, 9, 11) else 31
+
+
+cdef inline long long days_since_epoch(int year, int month, int day) noexcept:
+    """Days from 1970-01-01 of a date in the Gregorian calendar, counted in years that begin in March."""
+    cdef long long of_march = year - (month < 3)
+    cdef long long day_of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
+    return of_march * 365 + of_march // 4 - of_march // 100 + of_march // 400 + day_of_year - 719_468
+
+
 cdef const char* read_number(const Step* step, const char* at, const char* end, Line* line) noexcept:
     """Read a number or '-'; NULL where there is neither."""
     cdef uint64_t number = 0
@@ -174,12 +219,13 @@ cdef const char* read_number(const Step* step, const char* at, const char* end, 
     return at
 
 
-cdef bint read_line(const Program* program, const char* at, const char* end, Line* line, const char** stamp) noexcept:
+cdef bint read_line(const Program* program, const char* at, const char* end, Line* line) noexcept:
     """Split a line, trailing blanks cut off; False where it is not certain what it says."""
     cdef Py_ssize_t number
     cdef const Step* step
     cdef const char* start
     cdef double taken
+    cdef long long instant
     line.ts = line.size = 0
     line.duration = NAN
     line.status = -1
@@ -211,12 +257,11 @@ cdef bint read_line(const Program* program, const char* at, const char* end, Lin
                 if not (step.null_is_nothing and at - start == 4 and memcmp(start, b"null", 4) == 0):
                     keep_present(line, step.role, start, at)
         elif step.kind == K_STAMP:
-            if end - at < STAMP or at[0] != c'[' or at[STAMP - 1] != c']' or not c'0' <= at[1] <= c'9':
-                return False
-            if memchr(at + 2, c']', STAMP - 3) != NULL:
+            if end - at < STAMP or not read_stamp(at, &instant):
                 return False
             if step.role == TIME:
-                stamp[0] = at
+                line.ts = instant
+                line.flags |= HAS_TS
             at += STAMP
         elif step.kind == K_REQUEST:
             at = read_request(at, end, step.stop, line)

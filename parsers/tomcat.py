@@ -62,7 +62,7 @@ class AccessPattern:
         self._time_groups = line.time_groups or (line.order[place] if line.order else place + 1,)
         self._per_ms = line.units_per_ms
         self._stamps = None if line.instant is None else StampCache(line.instant.read)
-        self.usual: Final = (line.steps, line.ends, line.units_per_ms, self._stamps)  # for the compiled splitter
+        self.usual: Final = (line.steps, line.ends, line.units_per_ms)  # for the compiled splitter
         self._known_stamps = {} if self._stamps is None else self._stamps.known
 
     def parse(self, line: bytes) -> AccessRecord:

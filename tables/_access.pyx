@@ -15,7 +15,7 @@ from tables.keys import short
 
 cdef enum:
     STATUSES = 16  # distinct ones that are counted at a time
-    TABLES = 64  # sources that have tables of latencies and of paths; of hostile ones there may be one a record
+    TABLES = 64  # sources that have a table of latencies, and services that have one of paths
 
 cdef double MIN = histogram.MIN
 cdef double MAX = histogram.MAX
@@ -225,7 +225,8 @@ def count(packed, sources, Py_ssize_t first, find_source, find_path, double most
     cdef const long long* sizes = <const long long*> PyBytes_AS_STRING(packed_sizes)
     cdef const double* durations = <const double*> PyBytes_AS_STRING(packed_durations)
     cdef _Slots slots = _Slots()
-    cdef dict known = {}  # by source: (its number, the numbers of its paths' slots by the paths' number; -1: not known)
+    cdef dict known = {}  # by source: (its number, the bytearray of its service)
+    cdef dict by_service = {}  # the numbers of paths' slots, by the paths' numbers; -1: not known
     cdef object source, last = known  # nobody's source
     cdef int at = 0, status, path_at
     cdef double ms
@@ -238,9 +239,12 @@ def count(packed, sources, Py_ssize_t first, find_source, find_path, double most
         if source is not last:
             found = known.get(source)
             if found is None:
-                path_numbers = bytearray(b"\xff") * (len(paths) * sizeof(int)) if len(known) < TABLES else bytearray()
-                found = slots.number_source(find_source(source)), path_numbers
-                known[source] = found
+                path_numbers = by_service.get(source[0])
+                if path_numbers is None:
+                    # Hostile services may be one a record: then there is nothing to remember.
+                    some = len(paths) * sizeof(int) if len(by_service) < TABLES else 0
+                    path_numbers = by_service[source[0]] = bytearray(b"\xff") * some
+                found = known[source] = slots.number_source(find_source(source)), path_numbers
             at, path_numbers = found
             by_id = <int*> <char*> path_numbers if len(path_numbers) else NULL
             last = source

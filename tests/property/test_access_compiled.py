@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from datetime import date
 
 import orjson
 from hypothesis import example, given, settings
@@ -236,12 +237,47 @@ def test_buckets(value: float) -> None:
     assert compiled_counts.bucket_of(value) == bucket_of(value)
 
 
-@given(st.integers(0, 10**18 - 1), st.integers(0, 9), st.sampled_from(("%D", "%T", "%{ns}T", "%{ms}T")))
-@settings(max_examples=1000)
+STAMPED = compile_patterns(["%t %s"], 10.1)
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Foo", "JAN", "jan")
+
+
+@given(
+    st.integers(0, 32), st.sampled_from(MONTHS), st.integers(0, 9999), st.integers(0, 25), st.integers(0, 61),
+    st.integers(0, 62), st.sampled_from("+- "), st.integers(0, 20), st.integers(0, 61), st.integers(0, 30),
+    st.sampled_from("][/: +x1"),
+)  # fmt: skip
+@settings(max_examples=1000, deadline=None)
+@example(29, "Feb", 2000, 23, 59, 60, "+", 18, 0, 30, " ")
+@example(29, "Feb", 1900, 0, 0, 0, "-", 18, 1, 30, " ")
+@example(1, "Jan", 1, 0, 0, 0, "+", 18, 0, 30, " ")
+@example(1, "Jan", 0, 0, 0, 0, "+", 18, 0, 30, " ")
+def test_stamps(
+    day: int, month: str, year: int, hour: int, minute: int, second: int, sign: str, zone_h: int, zone_m: int,
+    at: int, other: str,
+) -> None:  # fmt: skip
+    stamp = f"[{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} {sign}{zone_h:02}{zone_m:02}]"
+    for text in (stamp, stamp[:at] + other + stamp[at + 1 :]):
+        check(STAMPED, [f"{text} 200".encode()])
+
+
+def test_every_day_of_four_centuries() -> None:
+    days = (date.fromordinal(number) for number in range(date(1900, 1, 1).toordinal(), date(2301, 1, 1).toordinal()))
+    lines = [f"[{day.day:02}/{MONTHS[day.month - 1]}/{day.year}:23:59:59 -0130] 200".encode() for day in days]
+    columns, refused = STAMPED.parse_many(lines)
+    assert not refused
+    assert isinstance(columns, compiled_lines.LineColumns)
+    assert columns.ts == tuple(STAMPED.match_many(lines)[0].ts)
+
+
+TAKEN_BY = {code: compile_patterns([code + " %h"], 10.1) for code in ("%D", "%T", "%{ns}T", "%{ms}T")}
+
+
+@given(st.integers(0, 10**18 - 1), st.integers(0, 9), st.sampled_from(sorted(TAKEN_BY)))
+@settings(max_examples=500, deadline=None)
 def test_durations_and_their_json(number: int, places: int, code: str) -> None:
     digits = f"{number:0{places + 1}}"
     text = digits[: len(digits) - places] + ("." + digits[len(digits) - places :] if places else "")
-    parser = compile_patterns([code + " %h"], 10.1)
+    parser = TAKEN_BY[code]
     columns, _ = parser.parse_many([f"{text} h".encode()])
     expected, _ = parser.match_many([f"{text} h".encode()])
     assert [struct.pack("d", value) for value in columns.duration_ms] == [
