@@ -32,6 +32,9 @@ class PackedEvents(Sequence[Event]):
         """The same events, packed."""
         if isinstance(events, PackedEvents):
             return events
+        if len(events) == 1:
+            headers, body = events[0]
+            return cls(body, len(body).to_bytes(8, byteorder), [(headers, 1)])
         runs: list[tuple[dict[str, str], int]] = []
         last: dict[str, str] | None = None
         for number, event in enumerate(events):
@@ -72,6 +75,13 @@ class PackedEvents(Sequence[Event]):
         if not first and after == len(self):
             return len(self.bodies)
         return self._end(after) - self._end(first)
+
+    def each_body(self, first: int, after: int) -> Iterator[bytes]:
+        """The bodies themselves."""
+        start = self._end(first)
+        for size in self.sizes(first, after):
+            yield self.bodies[start : start + size]
+            start += size
 
     def sizes(self, first: int, after: int) -> Iterator[int]:
         """The bytes of each of these bodies."""

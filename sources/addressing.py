@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -23,35 +23,33 @@ _MOST_REMEMBERED: Final = 2_048
 _LONGEST_REMEMBERED_BYTES: Final = 1_024
 
 
-class Portion(NamedTuple):
-    """Some runs of packed events, which are the whole of a request or a slice of it."""
-
-    events: PackedEvents
-    first_run: int
-    after_run: int
-    first_number: int  # in the request, of the first of `events`
+Portion = tuple[PackedEvents, int, int, "int | None"]
+"""Events, the number in the request of the first of them, and which of their runs are meant: from, and before."""
 
 
 def portions(events: Sequence[Event], most: int) -> Iterator[Portion]:
     """A request in slices that take about equal time, that of `most` events with headers of their own."""
     if isinstance(events, PackedEvents):
         for first in range(0, len(events.runs), most):
-            yield Portion(events, first, first + most, 1)
+            yield events, 1, first, first + most
     else:
         for first in range(0, len(events), most):
-            packed = PackedEvents.of(events[first : first + most])
-            yield Portion(packed, 0, len(packed.runs), first + 1)
+            yield PackedEvents.of(events[first : first + most]), first + 1, 0, None
 
 
-def check_sizes(portion: Portion, max_event_bytes: int) -> int:
+def check_sizes(
+    max_event_bytes: int, events: PackedEvents, first_number: int = 1, first_run: int = 0, after_run: int | None = None
+) -> int:
     """Only the verdict that `Addressing.address` comes to, and the bytes in batches, where there are no lanes.
 
     Raises: TooLarge naming the event by its number in the request.
     """
     total = 0
-    for named, first, after in _runs(portion):
+    first = events.runs[first_run - 1][1] if first_run else 0
+    for named, after in events.runs[first_run:after_run]:
         envelope = new_envelope(named, named.get("host", "").encode() or None)
-        total += _checked(portion, first, after, envelope, max_event_bytes)
+        total += _checked(events, first, after, envelope, max_event_bytes, first_number)
+        first = after
     return total
 
 
@@ -69,7 +67,9 @@ class Addressing:
         self._partitioner = HostPartitioner(len(lanes))
         self._remembered: dict[tuple[tuple[str, str], ...], tuple[Envelope, int | None]] = {}
 
-    def address(self, portion: Portion) -> tuple[list[Run], int]:
+    def address(
+        self, events: PackedEvents, first_number: int = 1, first_run: int = 0, after_run: int | None = None
+    ) -> tuple[list[Run], int]:
         """The runs with their lanes, in their order, and the bytes that all their events take in batches.
 
         Raises: TooLarge naming the event by its number in the request.
@@ -77,12 +77,14 @@ class Addressing:
         runs: list[Run] = []
         total = 0
         remembered = self._remembered
-        for named, first, after in _runs(portion):
+        first = events.runs[first_run - 1][1] if first_run else 0
+        for named, after in events.runs[first_run:after_run]:
             texts = tuple(named.items())
             envelope, partition = remembered.get(texts) or self._locate(named, texts)
-            total += _checked(portion, first, after, envelope, self.max_event_bytes)
+            total += _checked(events, first, after, envelope, self.max_event_bytes, first_number)
             lane = self._keyless_lane() if partition is None else self.lanes[partition]
-            runs.append(Run(lane, envelope, portion.events, first, after))
+            runs.append(Run(lane, envelope, events, first, after))
+            first = after
         return runs, total
 
     def _locate(self, named: dict[str, str], texts: tuple[tuple[str, str], ...]) -> tuple[Envelope, int | None]:
@@ -105,24 +107,16 @@ class Addressing:
         return lanes[0]
 
 
-def _runs(portion: Portion) -> Iterator[tuple[dict[str, str], int, int]]:
-    """The headers of each run, and the numbers of its first event and of the one after the last."""
-    runs = portion.events.runs
-    first = runs[portion.first_run - 1][1] if portion.first_run else 0
-    for named, after in runs[portion.first_run : portion.after_run]:
-        yield named, first, after
-        first = after
-
-
-def _checked(portion: Portion, first: int, after: int, envelope: Envelope, max_event_bytes: int) -> int:
+def _checked(
+    events: PackedEvents, first: int, after: int, envelope: Envelope, max_event_bytes: int, first_number: int
+) -> int:
     """The bytes of these events as records, at most. Raises: TooLarge."""
-    events = portion.events
     n_bytes = events.n_bytes(first, after)
     room_bytes = max_event_bytes - envelope.n_bytes - _BATCH_OVERHEAD_BYTES
     if n_bytes > room_bytes and longest(events, first, after) > room_bytes:
         for number, size in enumerate(events.sizes(first, after), first):
             if size > room_bytes:
-                _measure(portion.first_number + number, envelope, events[number].body, max_event_bytes)
+                _measure(first_number + number, envelope, events[number].body, max_event_bytes)
     return n_bytes + envelope.n_bytes * (after - first)
 
 

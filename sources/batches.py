@@ -90,7 +90,7 @@ class PlainBatch(BatchBuilder):  # type: ignore[misc]
     def extend(self, timestamp_ms: int, envelope: Envelope, events: PackedEvents, first: int, after: int) -> int:
         """As `Batch` says."""
         append, key, headers = self.append, envelope.key, envelope.headers
-        for taken, (_, body) in enumerate(events[first:after]):
+        for taken, body in enumerate(events.each_body(first, after)):
             if append(timestamp=timestamp_ms, key=key, value=body, headers=headers) is None:
                 return taken
         return after - first

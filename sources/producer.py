@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from parsers.event import Event
+from parsers.packed import PackedEvents
 from sources.addressing import Addressing, check_sizes, portions
 from sources.budget import Budget
 from sources.connection import DEFAULT_MAX_MESSAGE_BYTES, Connection, connect
@@ -69,6 +70,7 @@ class GroupCommitProducer:
         self._clock = clock
         self._now_s = now_s
         self._connection: Connection | None = None
+        self._loop: asyncio.AbstractEventLoop  # from `start` on; asking for it costs a system call
         self._lanes: list[Lane] = []
         self._lane_tasks: set[asyncio.Task[None]] = set()
         self._addressing = Addressing((), DEFAULT_MAX_EVENT_BYTES, clock)  # until the brokers have told
@@ -93,6 +95,7 @@ class GroupCommitProducer:
 
         Retries for ever, backing off to 5 s; the log tells each change once.
         """
+        self._loop = asyncio.get_running_loop()
         self._supervisor = asyncio.create_task(self._supervise(), name=f"producer of {self._topic}")
 
     async def stop(self, drain_s: float = DELIVERY_DEADLINE_S) -> None:
@@ -117,7 +120,7 @@ class GroupCommitProducer:
         for number, portion in enumerate(portions(events, _SLICE)):
             if number:
                 await asyncio.sleep(0)
-            n_bytes += check_sizes(portion, max_event_bytes)
+            n_bytes += check_sizes(max_event_bytes, *portion)
         self._check_held(n_bytes + EVENT_OVERHEAD_BYTES * len(events))
         return n_bytes
 
@@ -142,8 +145,7 @@ class GroupCommitProducer:
             raise BrokerUnavailable(f"no connection to Kafka: {self.flow.last_error or 'connecting'}")
         count = len(events)
         if count <= _SLICE:
-            (portion,) = portions(events, _SLICE)
-            runs, n_bytes = self._addressing.address(portion)
+            runs, n_bytes = self._addressing.address(PackedEvents.of(events))
         else:
             runs, n_bytes = await self._address_many(connection, events)
         held = n_bytes + EVENT_OVERHEAD_BYTES * count
@@ -176,7 +178,7 @@ class GroupCommitProducer:
         runs: list[Run] = []
         total = 0
         for portion in portions(events, _SLICE):
-            some, n_bytes = self._addressing.address(portion)
+            some, n_bytes = self._addressing.address(*portion)
             runs += some
             total += n_bytes
             await asyncio.sleep(0)
@@ -189,7 +191,7 @@ class GroupCommitProducer:
     ) -> None:
         """Put the records into their lanes and wait. What is taken from the budget and not in a lane is given back."""
         timestamp_ms = int(self._now_s() * 1000) if arrived_at_ms is None else arrived_at_ms
-        acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        acknowledged: asyncio.Future[None] = self._loop.create_future()
         ticket = Ticket(acknowledged)
         unlaned_bytes = n_bytes + EVENT_OVERHEAD_BYTES * n_events
         turn = 0

@@ -42,6 +42,7 @@ def test_sizes_are_those_of_the_bodies(events: list[Event], data: st.DataObject)
     sizes = [len(event.body) for event in events[first:after]]
     assert list(packed.sizes(first, after)) == sizes
     assert packed.n_bytes(first, after) == sum(sizes)
+    assert list(packed.each_body(first, after)) == [event.body for event in events[first:after]]
 
 
 @given(EVENTS)
