@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from parsers.event import Event
 from parsers.packed import PackedEvents
+from sources import batches
 from sources.batches import new_envelope
 from sources.errors import BrokerUnavailable
 from sources.lanes import Lane, Run, Ticket
@@ -40,8 +41,10 @@ class Given:
         return [[record.value for record in batch.records] for batch in self.brokers.submitted]
 
 
-@pytest.fixture
-async def given() -> AsyncIterator[Given]:
+@pytest.fixture(params=["compiled", "plain"])
+async def given(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Given]:
+    if request.param == "plain":
+        monkeypatch.setattr(batches, "compiled", None)
     brokers, clock, released = CommandedConnection(), SettableClock(), list[int]()
     lane = Lane(2, brokers, clock, released.append)
     running = asyncio.create_task(lane.run())

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaConnectionError, OutOfOrderSequenceNumber
 
 from config.settings import Settings
 from parsers.event import Event
+from sources import batches
 from sources.errors import BrokerUnavailable, Overloaded, TooLarge
 from sources.partitioner import HostPartitioner
 from sources.producer import EVENT_OVERHEAD_BYTES, HEADROOM_BYTES, GroupCommitProducer
@@ -64,8 +65,10 @@ class Given:
         return self.producer.budget.used_bytes == 0 and flow.received == flow.sent + sum(flow.rejected.values())
 
 
-@pytest.fixture
-async def given() -> AsyncIterator[Given]:
+@pytest.fixture(params=["compiled", "plain"])
+async def given(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Given]:
+    if request.param == "plain":
+        monkeypatch.setattr(batches, "compiled", None)
     given = Given()
     yield given
     await given.producer.stop(drain_s=0.01)
