@@ -84,9 +84,10 @@ class BusinessTable:
         del sources
         window = self._windows.enter(start_s, offsets[0])
         counted = window.count(offsets)
+        records = columns.fields[counted:]
+        keys = [_key_values([fields.get(name) for fields in records]) for name in self._group_by]
         groups: dict[Group, list[Mapping[str, Any]]] = {}
-        for fields in columns.fields[counted:]:
-            group = tuple([_key_value(fields.get(name)) for name in self._group_by])
+        for group, fields in zip(zip(*keys, strict=True) if keys else [()] * len(records), records, strict=True):
             some = groups.get(group)
             if some is None:
                 groups[group] = [fields]
@@ -124,5 +125,8 @@ class BusinessTable:
         return slot
 
 
-def _key_value(value: Any) -> Any:
-    return short(value) if isinstance(value, str) and len(value) > MAX_TEXT_CHARS else value
+def _key_values(values: list[Any]) -> list[Any]:
+    """The values as they are used in keys."""
+    if any(type(value) is str and len(value) > MAX_TEXT_CHARS for value in values):
+        return [short(value) if isinstance(value, str) else value for value in values]
+    return values
