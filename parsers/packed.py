@@ -19,13 +19,14 @@ class PackedEvents(Sequence[Event]):
     other requests: nobody changes them.
     """
 
-    __slots__ = ("bodies", "ends", "runs")
+    __slots__ = ("_ends", "bodies", "ends", "runs")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, bodies: bytes, ends: bytes, runs: list[tuple[dict[str, str], int]]) -> None:
         self.bodies = bodies
         self.ends = ends
         self.runs = runs
+        self._ends: memoryview | None = None  # the same as numbers, once they are asked for
 
     @classmethod
     def of(cls, events: Sequence[Event]) -> PackedEvents:
@@ -72,36 +73,36 @@ class PackedEvents(Sequence[Event]):
 
     def n_bytes(self, first: int, after: int) -> int:
         """Of the bodies from number `first` to that before `after`, together."""
-        if not first and after == len(self):
+        if not first and 8 * after == len(self.ends):
             return len(self.bodies)
-        return self._end(after) - self._end(first)
+        ends = self._numbers()
+        return (ends[after - 1] if after else 0) - (ends[first - 1] if first else 0)
 
     def each_body(self, first: int, after: int) -> Iterator[bytes]:
         """The bodies themselves."""
-        start = self._end(first)
-        for size in self.sizes(first, after):
-            yield self.bodies[start : start + size]
-            start += size
+        ends = self._numbers()
+        start = ends[first - 1] if first else 0
+        for end in ends[first:after]:
+            yield self.bodies[start:end]
+            start = end
 
     def sizes(self, first: int, after: int) -> Iterator[int]:
-        """The bytes of each of these bodies."""
-        ends = memoryview(self.ends).cast("Q")[:after]
+        """The bytes of each of them."""
+        ends = self._numbers()
         start = ends[first - 1] if first else 0
-        for end in ends[first:]:
+        for end in ends[first:after]:
             yield end - start
             start = end
 
-    def _end(self, number: int) -> int:
-        """Where the body before that of this number ends."""
-        return int.from_bytes(self.ends[8 * number - 8 : 8 * number], byteorder) if number else 0
+    def _numbers(self) -> memoryview:
+        if self._ends is None:
+            self._ends = memoryview(self.ends).cast("Q")
+        return self._ends
 
     def _between(self, first: int, after: int) -> Iterator[Event]:
-        ends = memoryview(self.ends).cast("Q")
-        start = ends[first - 1] if first else 0
         number = first
+        bodies = self.each_body(first, after)
         for headers, behind in self.runs:
             while number < behind and number < after:
-                end = ends[number]
-                yield Event(headers, self.bodies[start:end])
-                start = end
+                yield Event(headers, next(bodies))
                 number += 1
