@@ -48,9 +48,9 @@ cdef enum:
     DURATION = 103
     NOTHING = 104
 
-KINDS = ("number", "status", "taken", "stamp", "flag", "dash", "protocol", "word", "text", "request")
+KINDS = ("number", "status", "taken", "stamp", "flag", "dash", "protocol", "word", "text", "forwarded", "request")
 cdef enum:
-    K_NUMBER, K_STATUS, K_TAKEN, K_STAMP, K_FLAG, K_DASH, K_PROTOCOL, K_WORD, K_TEXT, K_REQUEST
+    K_NUMBER, K_STATUS, K_TAKEN, K_STAMP, K_FLAG, K_DASH, K_PROTOCOL, K_WORD, K_TEXT, K_FORWARDED, K_REQUEST
 
 cdef const char* MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
 

@@ -224,6 +224,8 @@ cdef bint read_line(const Program* program, const char* at, const char* end, Lin
     cdef Py_ssize_t number
     cdef const Step* step
     cdef const char* start
+    cdef const char* last
+    cdef const char* comma
     cdef double taken
     cdef long long instant
     line.ts = line.size = 0
@@ -242,20 +244,27 @@ cdef bint read_line(const Program* program, const char* at, const char* end, Lin
             at = read_number(step, at, end, line)
             if at == NULL:
                 return False
-        elif step.kind >= K_PROTOCOL and step.kind <= K_TEXT:
+        elif step.kind >= K_PROTOCOL and step.kind <= K_FORWARDED:
             at = find(at, end, step.stop)
             if at == NULL:
                 return False
-            if step.kind != K_TEXT:
+            last = at
+            if step.kind == K_FORWARDED:
+                comma = <const char*> memchr(start, c',', at - start)
+                if comma != NULL:
+                    last = comma
+                if memchr(start, c' ', last - start) != NULL:
+                    return False
+            elif step.kind != K_TEXT:
                 if (at == start and step.stop in (-1, c' ')) or memchr(start, c' ', at - start) != NULL:
                     return False
                 if step.kind == K_PROTOCOL and (at - start < 5 or memcmp(start, b"HTTP/", 5) != 0):
                     return False
             if step.role < TEXTS:
-                if step.stop != c'"' and memchr(start, c'"', at - start) != NULL:
+                if step.stop != c'"' and memchr(start, c'"', last - start) != NULL:
                     return False  # JSON would have to escape it
-                if not (step.null_is_nothing and at - start == 4 and memcmp(start, b"null", 4) == 0):
-                    keep_present(line, step.role, start, at)
+                if not (step.null_is_nothing and last - start == 4 and memcmp(start, b"null", 4) == 0):
+                    keep_present(line, step.role, start, last)
         elif step.kind == K_STAMP:
             if end - at < STAMP or not read_stamp(at, &instant):
                 return False

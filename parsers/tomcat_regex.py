@@ -131,7 +131,8 @@ class _Line:
         elif self._joins_path(index + 1):
             regex = rf"{keep}[^?{re.escape(self._stop(index + 1))}]*?)"  # lazy: a '-' at the end is the query's
         elif field.forwarded:  # the first address is the client's
-            regex = rf"{keep}[^, {re.escape(self._stop(index))}]*)(?:,{self._text(index)})?"
+            stop = re.escape(self._stop(index)) or r"\t\r\n"
+            regex = rf"{keep}[^, {stop}]*)(?:,{self._text(index)})?"
         else:
             regex = f"{keep}{self._text(index)})"
         return _Piece(regex, (field.role,) if field.role else ())

@@ -15,7 +15,10 @@ from parsers.tomcat_fields import Field
 
 # number: up to 18 digits, or '-'. status: up to 9. taken: digits with or without a fraction. stamp: Tomcat's own %t.
 # flag: of %X. dash: of %l. protocol: a word that begins with HTTP/. word: no blanks in it. text: up to what follows.
-Kind = Literal["number", "status", "taken", "stamp", "flag", "dash", "protocol", "word", "text", "request"]
+# forwarded: addresses, of which the first is kept.
+Kind = Literal[
+    "number", "status", "taken", "stamp", "flag", "dash", "protocol", "word", "text", "forwarded", "request"
+]  # fmt: skip
 
 
 class Step(NamedTuple):
@@ -37,7 +40,7 @@ def usual_steps(texts: Sequence[str], fields: Sequence[Field]) -> Steps | None:
     """The steps of a pattern: `texts` are before each field and after the last, as in a line.
 
     None for a pattern with anything that takes more than a look at the next stop: parts of a time or of a target,
-    forwarded addresses, fields with nothing between, text that isn't printable ASCII (tabs are fine).
+    fields with nothing between, text that isn't printable ASCII (tabs are fine).
     """
     if not all(map(_is_plain, texts)) or not all(texts[1:-1]):
         return None
@@ -68,4 +71,8 @@ def _kind(field: Field, after: str) -> Kind | None:
         return "protocol" if letter == "H" else "word"
     if field.extent == "request" and field.role:
         return "request"
-    return None if field.extent == "query" or field.forwarded else "text"
+    if field.extent == "query":
+        return None
+    if field.forwarded:  # its own commas come first
+        return None if after.startswith(",") else "forwarded"
+    return "text"

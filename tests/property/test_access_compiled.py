@@ -51,7 +51,8 @@ REQUESTS = (
 )  # fmt: skip
 VALUES = {
     **{"%" + letter: ("10.0.0.1", "::1", *TEXTS) for letter in "hAvSmaUuI"},
-    **{"%{" + name + "}i": TEXTS for name in ("Referer", "User-Agent", "X-Forwarded-For", "other")},
+    **{"%{" + name + "}i": TEXTS for name in ("Referer", "User-Agent", "other")},
+    "%{X-Forwarded-For}i": ("10.0.0.1", "10.0.0.1, 10.0.0.2", "10.0.0.1,10.0.0.2", " a", ",", ", ", "a,b c", *TEXTS),
     **{"%" + letter: NUMBERS for letter in "sbBp"},
     **{"%" + letter: TAKEN for letter in ("D", "T", "{ns}T", "{us}T")},
     "%l": ("-", "-", "- ", "x"), "%H": ("HTTP/1.1", "HTTP/2", "", "null", "-", "http"), "%X": ("X", "+", "-", "?", "x"),
@@ -103,6 +104,7 @@ def patterns_and_lines(draw: st.DrawFn) -> tuple[list[str], list[bytes]]:
 @given(patterns_and_lines(), st.sampled_from((8.5, 9, 10.1)))
 @settings(max_examples=400, deadline=None)
 @example((["%r-%{Referer}i"], [b"--a"]), 10.1)  # the dash is not the request line
+@example((["%{X-Forwarded-For}i,%u,%b"], [b"a,b,c,-"]), 10.1)
 def test_any_pattern(case: tuple[list[str], list[bytes]], tomcat_release: float) -> None:
     try:
         parser = compile_patterns(case[0], tomcat_release)

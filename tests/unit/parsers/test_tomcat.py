@@ -48,6 +48,7 @@ def test_combined() -> None:
         ("%h", 10, "-", {}),
         ("%{X-Forwarded-For}i %l", 10, "192.0.2.1, 10.0.0.1 -", {"client": "192.0.2.1"}),
         ("%{x-forwarded-for}i", 10, "192.0.2.1", {"client": "192.0.2.1"}),
+        ("%{x-forwarded-for}i", 10, "192.0.2.1\r\n", {"client": "192.0.2.1"}),
         ('"%{X-Forwarded-For}i"', 10, '"192.0.2.1,10.0.0.1"', {"client": "192.0.2.1"}),
         ("%{X-Forwarded-For}i %l", 10, "- -", {}),
         ("%A %p %{local}p %{remote}p", 10, "10.0.0.2 8080 8080 50123", {}),

@@ -13,7 +13,15 @@ HEAD = b'10.0.0.1 - - [21/Nov/2026:06:12:20 +0100] "GET /a?b=c HTTP/1.1" 200 7'
 
 @pytest.mark.parametrize(
     "pattern",
-    ["common", "combined", '%h %l %u %t "%r" %s %b %D %T', "%t\t%a\t%m %U %H\t%s", "%X|%I|%S|%p|%{x}i", "%{begin}t %s"],
+    [
+        "common",
+        "combined",
+        '%h %l %u %t "%r" %s %b %D %T',
+        "%t\t%a\t%m %U %H\t%s",
+        "%X|%I|%S|%p|%{x}i",
+        "%{begin}t %s",
+        '"%{X-Forwarded-For}i" %s',
+    ],
 )
 def test_usual_patterns_have_steps(pattern: str) -> None:
     assert compile_line(pattern, 10.1).steps is not None
@@ -21,7 +29,7 @@ def test_usual_patterns_have_steps(pattern: str) -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["%m %U%q", "%U %q", "%{X-Forwarded-For}i %s", "%{sec}t %s", "%{yyyy-MM-dd HH:mm:ss}t", "%b%X", "%u%t", "%s%%",
+    ["%m %U%q", "%U %q", "%{X-Forwarded-For}i,%s", "%{sec}t %s", "%{yyyy-MM-dd HH:mm:ss}t", "%b%X", "%u%t", "%s%%",
      "%s \\ %b", "é%s", "%s|%l", "%h\x01%s"],
 )  # fmt: skip
 def test_patterns_that_take_more_have_none(pattern: str) -> None:
@@ -51,6 +59,9 @@ def test_steps_are_the_fields_with_the_text_before_them() -> None:
         (["common"], HEAD.replace(b"GET", b"get"), False),
         (["common"], HEAD.replace(b"21/Nov", b"31/Nov"), False),
         (["common"], HEAD.replace(b"/a", b"/" + b"a" * 65_536), False),
+        (["%{X-Forwarded-For}i %l %u %t"], b"192.0.2.1 - - [21/Nov/2026:06:12:20 +0100]", True),
+        (["%{X-Forwarded-For}i %l %u %t"], b"192.0.2.1, 10.0.0.1 - - [21/Nov/2026:06:12:20 +0100]", False),
+        (['"%{X-Forwarded-For}i"'], b'"192.0.2.1, 10.0.0.1"', True),
         (["%s", "common"], HEAD, False),  # the first may be one for all that the splitter knows
         (["%U%q", "combined"], HEAD + b' "-" "curl"', False),
     ],
