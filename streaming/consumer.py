@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.1  # a partition that is released during a poll joins the next one
-POLL_FULL_S = 0.02  # the same while some partition is full and may have room again soon
+# A poll ends with the first record. A partition that is released, or has room again, during a poll joins the next one.
+POLL_S = 0.5
+POLL_HELD_S = 0.1  # while some partition is held
+POLL_FULL_S = 0.02  # while some partition is full
 COMMIT_TIMEOUT_S = 5.0
 CONNECT_BACKOFF_S = (0.5, 1.0, 2.0, 4.0)
 
@@ -234,16 +236,17 @@ class BatchConsumer(Consumer):
             await self.wait(self.can_resume_flow)
         if self.should_stop:
             return {}
-        active, full = set(), False
+        active, poll_s = set(), POLL_S
         for tp in self._get_active_partitions():
             delivery = self.deliveries.get(tp) if self._is_batched(tp) else None
-            if delivery is not None and (delivery.held or delivery.full):
-                full = full or not delivery.held
+            if delivery is not None and delivery.held:
+                poll_s = min(poll_s, POLL_HELD_S)
+            elif delivery is not None and delivery.full:
+                poll_s = POLL_FULL_S
             else:
                 active.add(tp)
-        poll_s = POLL_FULL_S if full else POLL_S
         if not active:
-            await self.sleep(poll_s)
+            await self.sleep(min(poll_s, POLL_HELD_S))
             return {}
         return cast("dict[TP, list[Any]]", await self._getmany(active_partitions=active, timeout=poll_s))
 
