@@ -36,11 +36,11 @@ CASES: dict[str, Case] = {
     ),
     "history": Case(partial(history, records=2_000_000), partial(history, records=10_000)),
     "monitor": Case(
-        partial(monitor, records=1_000_000, stock_records=50_000),
+        partial(monitor, records=3_000_000, stock_records=50_000),
         partial(monitor, records=10_000, stock_records=1_000),
     ),
     "business": Case(
-        partial(business, records=1_000_000, stock_records=50_000),
+        partial(business, records=2_000_000, stock_records=50_000),
         partial(business, records=10_000, stock_records=1_000),
     ),
     "everything": Case(
@@ -49,7 +49,7 @@ CASES: dict[str, Case] = {
     ),
     "latency": Case(partial(latency, per_s=5_000, seconds=30.0), partial(latency, per_s=100, seconds=2.0)),
     "scaling": Case(
-        partial(scaling, records=1_000_000, shapes=((2, 1), (2, 2), (4, 1), (4, 2))),
+        partial(scaling, records=2_000_000, shapes=((2, 1), (2, 2), (4, 1), (4, 2))),
         partial(scaling, records=10_000, shapes=((2, 2),)),
     ),
     # The largest takes some five minutes: once is enough.
