@@ -198,7 +198,7 @@ def stored(columns, cuts=(), sources=SOURCES, max_keys=3):
     changes = {}
     for first, end in zip((0, *cuts), (*cuts, records), strict=True):
         if first < end:
-            places = range(first, end)
+            places = range(max(first - 2, 0), end)  # what is counted already is not counted again
             of = [sources[place * 7 // 3 % len(sources)] for place in places]
             table.add_many(0, list(places), of, columns.take(places))
             if end % 2:
@@ -229,6 +229,20 @@ def test_any_numbers_are_counted_the_same(records: list[tuple], data: st.DataObj
     expected = stored(AccessColumns(*columns), sources=sources, max_keys=keys)
     assert dict(stored(compiled_lines.LineColumns(*columns), cuts, sources, keys)) == dict(expected)
     assert stored(compiled_lines.LineColumns(*columns), (), sources, keys) == expected
+
+
+def test_many_of_everything_in_one_stretch() -> None:
+    """More statuses, sources and paths than are kept apart at a time, and several that share a slot."""
+    records = [
+        (0, None, None, "GET", f"/{number * 7 % 90}", None, None, number * 13 % 97, 2**61, 9 / (number + 1), None, None)
+        for number in range(400)
+    ]  # fmt: skip
+    columns = list(zip(*records, strict=True))
+    for hosts, keys in ((1, 1000), (3, 1), (3, 2), (200, 1000), (200, 100), (200, 2)):
+        for services in (1, hosts):
+            sources = [(f"shop-{number % services}", f"web-{number}") for number in range(hosts)]
+            expected = stored(AccessColumns(*columns), (), sources, keys)
+            assert stored(compiled_lines.LineColumns(*columns), (), sources, keys) == expected
 
 
 @given(st.floats(0, 1e300))
