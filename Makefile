@@ -86,7 +86,7 @@ $(PYTHON_IN_VENV):
 
 # The stamps say what is installed. `dev` has all of `embedded`, so that one never undoes the other. Installing also
 # compiles; a machine without a compiler gets one from PyPI, into the virtual environment.
-INSTALLED_FROM := setup.cfg setup.py pyproject.toml $(wildcard */_*.pyx)
+INSTALLED_FROM := setup.cfg setup.py pyproject.toml $(wildcard */_*.pyx */_*.pxi)
 ZIG_OF := import pathlib, ziglang; print(pathlib.Path(ziglang.__file__).with_name("zig"))
 INSTALL = @CC="$${CC:-$$(command -v gcc || command -v cc || command -v clang)}"; \
 	if [ -z "$$CC" ]; then \

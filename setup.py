@@ -8,7 +8,12 @@ PACKAGES = ("parsers", "sources", "streaming", "tables")
 
 setup(
     ext_modules=[
-        Extension(f"{path.parent.name}.{path.stem}", [str(path)], optional=True)
+        Extension(
+            f"{path.parent.name}.{path.stem}",
+            [str(path)],
+            depends=[str(part) for part in sorted(path.parent.glob("_*.pxi"))],
+            optional=True,
+        )
         for package in PACKAGES
         for path in sorted(Path(package).glob("_*.pyx"))
     ]

@@ -52,6 +52,11 @@ KINDS = ("number", "status", "taken", "stamp", "flag", "dash", "protocol", "word
 cdef enum:
     K_NUMBER, K_STATUS, K_TAKEN, K_STAMP, K_FLAG, K_DASH, K_PROTOCOL, K_WORD, K_TEXT, K_FORWARDED, K_REQUEST
 
+# What the expression's look ahead passes over.
+NUMBERS = ("number", "status", "taken", "stamp", "flag", "dash")
+cdef enum:
+    UNCERTAIN, READ, OTHER  # what a line is to a pattern
+
 cdef const char* MONTHS = b"JanFebMarAprMayJunJulAugSepOctNovDec"
 
 COLUMNS = AccessColumns._fields
@@ -70,7 +75,7 @@ cdef class Splitter:
 
     cdef Program* _programs
     cdef Py_ssize_t _count
-    cdef signed char[128] _by_end  # the first program that a line with this last character can be of; -1: none
+    cdef signed char* _by_end  # by program and last character: the first program from there on that a line can be of
     cdef object _texts  # keeps the bytes alive that steps point to
 
     def __cinit__(self, patterns):
@@ -78,7 +83,6 @@ cdef class Splitter:
         cdef Py_ssize_t number
         cdef int character
         cdef str ends
-        memset(self._by_end, -1, sizeof(self._by_end))
         if len(patterns) > 127:
             raise ValueError("more than 127 patterns")
         self._programs = <Program*> PyMem_Malloc(max(len(patterns), 1) * sizeof(Program))
@@ -87,15 +91,20 @@ cdef class Splitter:
         memset(self._programs, 0, max(len(patterns), 1) * sizeof(Program))
         self._count = len(patterns)
         self._texts = []
+        self._by_end = <signed char*> PyMem_Malloc((self._count + 1) * 128)
+        if self._by_end == NULL:
+            raise MemoryError
+        memset(self._by_end, -1, (self._count + 1) * 128)
         for number, (steps, ends, units_per_ms) in enumerate(patterns):
             if steps is not None:
                 self._compile(&self._programs[number], steps, units_per_ms)
-        # A line is of the first pattern that takes it, so only the first that may is tried.
-        for character in range(33, 127):
-            for number, (steps, ends, _) in enumerate(patterns):
+        # A line is of the first pattern that takes it: a later one is tried where those before certainly don't.
+        for number in range(self._count - 1, -1, -1):
+            steps, ends, _ = patterns[number]
+            memcpy(self._by_end + number * 128, self._by_end + (number + 1) * 128, 128)
+            for character in range(33, 127):
                 if not ends or chr(character) in ends:
-                    self._by_end[character] = <signed char> (-1 if steps is None else number)
-                    break
+                    self._by_end[number * 128 + character] = <signed char> (-1 if steps is None else number)
 
     def __dealloc__(self):
         cdef Py_ssize_t number
@@ -103,6 +112,7 @@ cdef class Splitter:
             for number in range(self._count):
                 PyMem_Free(self._programs[number].steps)
             PyMem_Free(self._programs)
+        PyMem_Free(self._by_end)
 
     cdef int _compile(self, Program* program, steps, double units_per_ms) except -1:
         cdef Py_ssize_t number
@@ -126,11 +136,31 @@ cdef class Splitter:
             program.steps[number].null_is_nothing = role in ("method", "protocol")
             program.tabs += before.count(b"\t")
             self._texts.append(before)
+            # The expression looks ahead from free text to where the next begins, or to the end of the line: what comes
+            # behind the last number decides only where the last text has quotes of its own.
+            if kind in NUMBERS:
+                program.decides = program.decides and not tail
+            else:
+                program.decides = kind in ("request", "text") and before.endswith(b'"') and after[:2] in (b'" ', b'"\t')
         program.tail = PyBytes_AS_STRING(tail)
         program.tail_length = PyBytes_GET_SIZE(tail)
         program.tabs += tail.count(b"\t")
         self._texts.append(tail)
         return 0
+
+    cdef bint _read(self, const char* body, const char* end, Line* line) noexcept:
+        """Read a line by the first pattern that it is of; False where that is not certain."""
+        cdef const Program* program
+        cdef int verdict, number = self._by_end[<int> (end - 1)[0]]
+        while number >= 0:
+            program = &self._programs[number]
+            if not is_plain(body, end - body, program.tabs):
+                return False
+            verdict = read_line(program, body, end, line)
+            if verdict != OTHER:
+                return verdict == READ
+            number = self._by_end[(number + 1) * 128 + <int> (end - 1)[0]]
+        return False
 
     def split(self, lines):
         """The columns of these lines, and the places of those that are left to be put in by `LineColumns.settle`."""
@@ -140,9 +170,7 @@ cdef class Splitter:
         cdef Py_ssize_t place, count = len(bodies)
         cdef const char* body
         cdef const char* end
-        cdef const Program* program
         cdef Line* line
-        cdef int number
         cdef object each
         columns.make_room(count)
         columns._bodies = bodies
@@ -155,12 +183,9 @@ cdef class Splitter:
                 while end > body and (end - 1)[0] in (c' ', c'\t', c'\r', c'\n'):
                     end -= 1
                 if body < end <= body + LONGEST_LINE and 0 < <signed char> (end - 1)[0]:
-                    number = self._by_end[<int> (end - 1)[0]]
-                    if number >= 0:
-                        program = &self._programs[number]
-                        line.body = body
-                        if is_plain(body, end - body, program.tabs) and read_line(program, body, end, line):
-                            continue
+                    line.body = body
+                    if self._read(body, end, line):
+                        continue
             line.flags = BY_PYTHON
             left.append(place)
         return columns, left

@@ -15,6 +15,7 @@ cdef struct Program:
     const char* tail
     Py_ssize_t tail_length
     int tabs  # in the texts between fields: a line with more has some in a field
+    bint decides  # whether text behind its last field means that a line is not of the pattern
     double units_per_ms
 
 
@@ -219,8 +220,8 @@ cdef const char* read_number(const Step* step, const char* at, const char* end, 
     return at
 
 
-cdef bint read_line(const Program* program, const char* at, const char* end, Line* line) noexcept:
-    """Split a line, trailing blanks cut off; False where it is not certain what it says."""
+cdef int read_line(const Program* program, const char* at, const char* end, Line* line) noexcept:
+    """Split a line, trailing blanks cut off: READ, OTHER where it is certainly not of the pattern, else UNCERTAIN."""
     cdef Py_ssize_t number
     cdef const Step* step
     cdef const char* start
@@ -237,37 +238,37 @@ cdef bint read_line(const Program* program, const char* at, const char* end, Lin
     for number in range(program.count):
         step = &program.steps[number]
         if end - at < step.before_length or memcmp(at, step.before, step.before_length) != 0:
-            return False
+            return UNCERTAIN
         at += step.before_length
         start = at
         if step.kind <= K_STATUS:
             at = read_number(step, at, end, line)
             if at == NULL:
-                return False
+                return UNCERTAIN
         elif step.kind >= K_PROTOCOL and step.kind <= K_FORWARDED:
             at = find(at, end, step.stop)
             if at == NULL:
-                return False
+                return UNCERTAIN
             last = at
             if step.kind == K_FORWARDED:
                 comma = <const char*> memchr(start, c',', at - start)
                 if comma != NULL:
                     last = comma
                 if memchr(start, c' ', last - start) != NULL:
-                    return False
+                    return UNCERTAIN
             elif step.kind != K_TEXT:
                 if (at == start and step.stop in (-1, c' ')) or memchr(start, c' ', at - start) != NULL:
-                    return False
+                    return UNCERTAIN
                 if step.kind == K_PROTOCOL and (at - start < 5 or memcmp(start, b"HTTP/", 5) != 0):
-                    return False
+                    return UNCERTAIN
             if step.role < TEXTS:
                 if step.stop != c'"' and memchr(start, c'"', last - start) != NULL:
-                    return False  # JSON would have to escape it
+                    return UNCERTAIN  # JSON would have to escape it
                 if not (step.null_is_nothing and last - start == 4 and memcmp(start, b"null", 4) == 0):
                     keep_present(line, step.role, start, last)
         elif step.kind == K_STAMP:
             if end - at < STAMP or not read_stamp(at, &instant):
-                return False
+                return UNCERTAIN
             if step.role == TIME:
                 line.ts = instant
                 line.flags |= HAS_TS
@@ -275,21 +276,23 @@ cdef bint read_line(const Program* program, const char* at, const char* end, Lin
         elif step.kind == K_REQUEST:
             at = read_request(at, end, step.stop, line)
             if at == NULL:
-                return False
+                return UNCERTAIN
         elif step.kind == K_TAKEN:
             at = read_taken(at, end, program.units_per_ms, &taken)
             if at == NULL:
-                return False
+                return UNCERTAIN
             if step.role == DURATION:
                 line.duration = taken
                 line.flags |= HAS_DURATION
         else:
             if at == end:
-                return False
+                return UNCERTAIN
             if step.kind == K_DASH:
                 if at[0] != c'-':
-                    return False
+                    return UNCERTAIN
             elif at[0] not in (c'X', c'+', c'-', c'?'):
-                return False
+                return UNCERTAIN
             at += 1
-    return end - at == program.tail_length and memcmp(at, program.tail, program.tail_length) == 0
+    if end - at == program.tail_length and memcmp(at, program.tail, program.tail_length) == 0:
+        return READ
+    return OTHER if program.decides and at < end and at[0] == c' ' else UNCERTAIN

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from parsers import _access as compiled_lines
 from parsers import tomcat
-from parsers.tomcat import AccessColumns, AccessParser, compile_patterns, encode_many
+from parsers.tomcat import AccessColumns, AccessParser, compile_pattern, compile_patterns, encode_many
 from tables import _access as compiled_counts
 from tables import access
 from tables.access import AccessTable
@@ -85,12 +85,19 @@ BETWEEN = (
 
 @st.composite
 def patterns_and_lines(draw: st.DrawFn) -> tuple[list[str], list[bytes]]:
-    """One or two patterns of any codes, and lines of them, often with something unusual in a field."""
-    patterns, lines = [], []
-    for _ in range(draw(st.integers(1, 2))):
-        codes = draw(st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=7))
+    """Up to three patterns of any codes, and lines of them, often with something unusual in a field.
+
+    One may begin as the one before it does: then most of its lines are of the first up to there.
+    """
+    patterns, lines, codes, known = [], [], [], []
+    for _ in range(draw(st.integers(1, 3))):
+        first = codes if draw(st.booleans()) else []
+        codes = [*first, *draw(st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=7))]
         between = draw(st.lists(st.sampled_from(BETWEEN), min_size=len(codes) + 1, max_size=len(codes) + 1))
         between = [draw(st.sampled_from(("", "", "["))), *between[1:-1], draw(st.sampled_from(("", "", '"', "]")))]
+        if first:
+            between[: len(known) - 1] = known[:-1]
+        known = between
         patterns.append(between[0] + "".join(map("".join, zip(codes, between[1:], strict=True))))
         for _ in range(draw(st.integers(1, 4))):
             usual = draw(st.booleans())
@@ -118,6 +125,8 @@ PARSERS = [
     for patterns in (
         ["combined", "common"],
         ["common", "combined"],
+        ["combined", "common", COMBINED + " %D"],
+        ["common", '%h %l %u %t "%r" %s %b %D', '%h %l %u %t "%r" %s %b "%u" %s %b'],
         [COMBINED + " %D", "common"],
         [COMBINED + " %T %D %X", COMBINED],
         ["%t\t%h\t%u\t%r\t%s\t%B", "combined"],
@@ -321,3 +330,16 @@ def test_usual_lines_are_not_left_to_python() -> None:
     assert not refused
     assert isinstance(columns, compiled_lines.LineColumns)
     assert columns.encode(["s", "s"], ["h", "h"], [1, 1])[1] == []
+
+
+def test_lines_that_are_certainly_not_of_the_first_patterns_are_not_left_to_python() -> None:
+    third = LINES[1]
+    columns, refused = compile_patterns(["combined", "common", COMBINED + " %D"], 10.1).parse_many([third, LINES[3]])
+    assert not refused
+    assert isinstance(columns, compiled_lines.LineColumns)
+    assert columns.duration_ms == (12.345, None)
+    splitter = compiled_lines.Splitter([compile_pattern(each, 10.1).usual for each in ("common", COMBINED + " %D")])
+    assert splitter.split([third, LINES[3]])[1] == []
+    # A look ahead to the end of the line: the second user may be part of the first.
+    splitter = compiled_lines.Splitter([compile_pattern(each, 10.1).usual for each in ("%u %s", "%u %s %s")])
+    assert splitter.split([b"alice 200 200"])[1] == [0]
