@@ -96,9 +96,10 @@ def count(bootstrap: str, topic: str) -> int:
     """How many records a `read_committed` consumer finds in a topic now; the transactions' markers are none."""
 
     async def read() -> int:
-        async with _consumer(bootstrap, topic, isolation_level="read_committed") as consumer:
+        # Not `seek_to_beginning`: aiokafka's own reset, to the end, may be under way and win.
+        options = {"isolation_level": "read_committed", "auto_offset_reset": "earliest"}
+        async with _consumer(bootstrap, topic, **options) as consumer:
             ends, records = await consumer.end_offsets(consumer.assignment()), 0
-            await consumer.seek_to_beginning()
             while any([await consumer.position(tp) < end for tp, end in ends.items()]):
                 records += sum(map(len, (await consumer.getmany(timeout_ms=200)).values()))
             return records
