@@ -6,7 +6,7 @@ columns: by `streaming/_records.pyx` where that was compiled, else of the record
 Which batches there are stays aiokafka's own business: aborted transactions, control batches, checksums, the position.
 Private parts used: `Fetcher._proc_fetch_request`, `Fetcher._records`, `fetcher.MemoryRecords`,
 `FetchResult.check_assignment`, `_partition_records`, `_assignment`, `_topic_partition`, `PartitionRecords._records`,
-`_consumer_record`, `next_fetch_offset`; tests/unit/streaming/test_fetched.py holds each.
+`_consumer_record`, `_records_iterator`, `next_fetch_offset`; tests/unit/streaming/test_fetched.py holds each.
 """
 
 from __future__ import annotations
@@ -173,6 +173,7 @@ class Chunks:
         """As `FetchResult.getall`. Raises CorruptRecordException."""
         result, reader = self._result, self._reader
         if not result.check_assignment(result._topic_partition) or not result.has_more():
+            self._let_go()
             return []
         parts: list[Records] = []
         wanted = max_records
@@ -181,7 +182,7 @@ class Chunks:
             self._left = None
             if part is None:
                 result._update_position()
-                result._partition_records = None
+                self._let_go()
                 break
             if wanted is not None:
                 if len(part) > wanted:
@@ -194,3 +195,10 @@ class Chunks:
                 reader.next_fetch_offset = self._left.offsets[0]
             result._update_position()
         return Records.joined(parts)
+
+    def _let_go(self) -> None:
+        """Undo the circles of references, or what was fetched would be there until the next garbage collection."""
+        self._result._partition_records = None
+        vars(self._result).pop("getall", None)
+        vars(self._reader).pop("_consumer_record", None)
+        self._reader._records_iterator = None  # a generator that has the reader as `self`

@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer
 
+from agents.monitor import STRETCH_RECORDS
 from bench.cases.ingest import Load
 from bench.kafka_load import access_line, fill, order_line
 from bench.measure import usage
@@ -26,6 +28,7 @@ from sinks.history.codec import compress
 from sinks.history.encoder import Encoder, Format
 from sinks.history.storage import Body
 from sinks.history.webhdfs import WebHdfsStorage
+from streaming.fetched import keep_as_fetched
 from tests.support.polling import PATIENCE_S
 from tests.support.worker import ROOT
 
@@ -38,12 +41,15 @@ def limits(services: Services, loads: Sequence[Load], records: int, lines: int) 
         yield _aiohttp(services, load)
     services.empty()
     fill(services.broker.bootstrap, RAW_LOG, records, access_line)
-    fetched, per_s, cpu_us = asyncio.run(_getmany(services.broker.bootstrap, records, lines))
+    _, per_s, cpu_us = asyncio.run(_getmany(services.broker.bootstrap, records, lines, in_columns=False))
+    yield _result("monitor", "aiokafka's getmany", per_s, cpu_us)
+    fetched, per_s, cpu_us = asyncio.run(_getmany(services.broker.bootstrap, records, lines, in_columns=True))
     for case in ("monitor", "history"):
         yield _result(case, "bare getmany", per_s, cpu_us)
     bodies = [record.value for record in fetched]
-    parse = compile_patterns(["combined", "common"], 10).parse
-    yield _timed("monitor", "bare parser", lines, lambda: [parse(body) for body in bodies])
+    parse_many = compile_patterns(["combined", "common"], 10).parse_many
+    stretches = [bodies[start : start + STRETCH_RECORDS] for start in range(0, lines, STRETCH_RECORDS)]
+    yield _timed("monitor", "bare parser", lines, lambda: [parse_many(stretch) for stretch in stretches])
     rng = random.Random(1)
     orders = [order_line(number, 0, rng)[0] for number in range(lines)]
     yield _timed("business", "bare JSON parser", lines, lambda: [orjson.loads(order) for order in orders])
@@ -77,17 +83,20 @@ def _aiohttp(services: Services, load: Load) -> Result:
     return _result("ingest", "bare aiohttp", said.per_s * load.events, cpu_us, load=str(load))
 
 
-async def _getmany(bootstrap: str, records: int, keep: int) -> tuple[list[ConsumerRecord], float, float]:
-    """The first records, to work with, and how fast all of them came."""
+async def _getmany(bootstrap: str, records: int, keep: int, *, in_columns: bool) -> tuple[list[Any], float, float]:
+    """The first records, to work with, and how fast all of them came; as a worker takes them where `in_columns`."""
     consumer = AIOKafkaConsumer(RAW_LOG, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
     await consumer.start()
+    if in_columns:
+        keep_as_fetched(consumer, {RAW_LOG})
     try:
-        kept: list[ConsumerRecord] = []
+        kept: list[Any] = []
         began, cpu_began, fetched = time.perf_counter(), time.process_time(), 0
         while fetched < records:
             for batch in (await consumer.getmany(timeout_ms=1000)).values():
                 fetched += len(batch)
-                kept += batch[: keep - len(kept)]
+                if len(kept) < keep:
+                    kept += batch[: keep - len(kept)]
         elapsed_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     finally:
         await consumer.stop()

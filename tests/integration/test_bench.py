@@ -25,6 +25,7 @@ PROGRAMS = {
     "backlog": {"Sluice"},
     "limits": {
         "bare aiohttp",
+        "aiokafka's getmany",
         "bare getmany",
         "bare parser",
         "bare JSON parser",

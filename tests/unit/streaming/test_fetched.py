@@ -1,6 +1,8 @@
 """Records as fetched: aiokafka's own choice of records, handed over as columns."""
 
+import gc
 import inspect
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -129,6 +131,21 @@ async def test_a_damaged_batch_is_an_error_where_checksums_are_checked() -> None
     damaged[-50] ^= 1
     with pytest.raises(Exception, match="CRC"):
         (await fetched(RAW, bytes(damaged), check_crcs=True)).getall(10)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_what_was_read_is_freed_without_a_garbage_collection(paused: bool) -> None:
+    result = await fetched(RAW, batch(0, [b"a", b"b"]))
+    reader = weakref.ref(result._partition_records)
+    result._assignment.paused = paused
+    gc.disable()
+    try:
+        records = result.getall(None)  # a name, as `assert` keeps what is in it
+        assert len(records) == (0 if paused else 2)
+        assert not result.has_more()
+        assert reader() is None  # and with it the bytes that were fetched
+    finally:
+        gc.enable()
 
 
 async def test_what_was_read_to_its_end_already_is_left_alone() -> None:
