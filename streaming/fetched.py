@@ -132,7 +132,8 @@ class AsColumns:
         """The records from an offset on. Raises CorruptRecordException."""
         batch = self._batch
         if compiled is None:
-            return Records.of(record for record in batch if record.offset >= from_offset)
+            records = Records.of(batch)
+            return records[records.place_of(from_offset) :]
         payload = self._data[_RECORDS_AT:]
         decode = _DECODE.get(batch.compression_type)
         known.renew()

@@ -59,12 +59,19 @@ class Records(Sequence[Record]):
             return records
         listed = list(records)
         known: dict[Headers, int] = {}
+        header_ids, last, header_id = [], None, 0
+        for record in listed:
+            headers = record.headers
+            if headers != last:
+                last = headers
+                header_id = known.setdefault(tuple(headers), len(known))
+            header_ids.append(header_id)
         return cls(
             [record.offset for record in listed],
             [record.timestamp for record in listed],
             [record.key for record in listed],
             [record.value for record in listed],
-            [known.setdefault(tuple(record.headers), len(known)) for record in listed],
+            header_ids,
             list(known),
         )
 
