@@ -17,6 +17,7 @@ from deploy.cluster.hadoop import (
 from deploy.cluster.process import LOCALHOST, free_port
 
 NAMENODES = 2
+_PREALLOCATED = b"\xff" * 4  # where a segment's layout version, a small negative number, will be
 _NAMESERVICE = "pair"
 _HAADMIN = "org.apache.hadoop.hdfs.tools.DFSHAAdmin"
 _STATUS = "Hadoop:service=NameNode,name=NameNodeStatus"
@@ -89,6 +90,8 @@ class HdfsPair:
 
         Returns when HDFS can be written to again. Takes about 3 s. Raises: StartFailed.
         """
+        if self.state(1 - to) not in ("active", "standby"):
+            drop_torn_segments(self.directory / "edits")
         self._hadoop.run(_HAADMIN, "-failover", _id(1 - to), _id(to))
         self._namenodes[to].wait_ready(lambda: why_not_writable(self.urls[to]))
 
@@ -120,6 +123,8 @@ class HdfsPair:
 
     def _launch_namenode(self, number: int) -> None:
         """On one machine a NameNode can't tell by its address which of the two it is."""
+        if not self._namenodes[number].running:
+            drop_torn_segments(self._name_directory(number))
         self._hadoop.launch(self._namenodes[number], NAMENODE, "-D", f"dfs.ha.namenode.id={_id(number)}")
 
     def _wait_up(self, number: int) -> None:
@@ -166,6 +171,19 @@ class HdfsPair:
             settings[f"dfs.namenode.rpc-address.{of}"] = f"{LOCALHOST}:{self._rpc_ports[number]}"
             settings[f"dfs.namenode.http-address.{of}"] = f"{LOCALHOST}:{self._http_ports[number]}"
         return settings
+
+
+def drop_torn_segments(journal: Path) -> None:
+    """Remove segments that a NameNode had made and not begun to write when it was killed: there is nothing in them.
+
+    HDFS 3.4.1 puts such a file aside when the NameNode becomes active, and ends it all the same. A new segment each
+    second, as here, makes it likely. Only for a journal that nobody writes.
+    """
+    for segment in (journal / "current").glob("edits_inprogress_*"):
+        with segment.open("rb") as file:
+            version = file.read(4)
+        if version in (b"", _PREALLOCATED):
+            segment.unlink()
 
 
 def _id(number: int) -> str:
