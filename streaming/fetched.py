@@ -162,6 +162,7 @@ class Chunks:
         self._known = known
         self._left: Records | None = None  # of a batch that is larger than what was asked for
         self._reader = reader = result._partition_records
+        self._after: int = reader.next_fetch_offset  # the offset after the batch that was read last
         reader._records.as_columns = True
         reader._consumer_record = self._decode
 
@@ -179,8 +180,10 @@ class Chunks:
         parts: list[Records] = []
         wanted = max_records
         while wanted is None or wanted > 0:
-            part = self._left if self._left is not None else next(reader, None)
-            self._left = None
+            part, self._left = self._left, None
+            if part is None:
+                part = next(reader, None)
+                self._after = reader.next_fetch_offset
             if part is None:
                 result._update_position()
                 self._let_go()
@@ -192,8 +195,8 @@ class Chunks:
             if part:
                 parts.append(part)
         else:
-            if self._left is not None:
-                reader.next_fetch_offset = self._left.offsets[0]
+            # Where a batch was handed over in parts, the reader is behind it and the position only behind the part.
+            reader.next_fetch_offset = self._after if self._left is None else self._left.offsets[0]
             result._update_position()
         return Records.joined(parts)
 

@@ -110,6 +110,13 @@ async def test_the_position_moves_as_before() -> None:
     assert not result.has_more()
 
 
+async def test_the_position_is_behind_each_record_that_was_handed_over() -> None:
+    result = await fetched(RAW, batch(0, [b"a", b"b", b"c"]) + batch(3, [b"d"]))
+    for offset in range(4):
+        assert [record.offset for record in result.getall(1)] == [offset]
+        assert result._assignment.position == offset + 1
+
+
 async def test_aborted_transactions_and_their_markers_are_left_out() -> None:
     data = b"".join(
         (
