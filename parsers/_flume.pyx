@@ -22,6 +22,15 @@ cdef inline Py_ssize_t _space(const uint8_t *text, Py_ssize_t at, Py_ssize_t end
     return at
 
 
+cdef inline Py_ssize_t _value(const uint8_t *text, Py_ssize_t at, Py_ssize_t end, uint8_t first) noexcept nogil:
+    """`at` is behind a member's name. Returns where its value begins, -1 if that is not with the character `first`."""
+    at = _space(text, at, end)
+    if at >= end or text[at] != 0x3A:
+        return -1
+    at = _space(text, at + 1, end)
+    return at if at < end and text[at] == first else -1
+
+
 cdef inline Py_ssize_t _skip_string(const uint8_t *text, Py_ssize_t at, Py_ssize_t end) noexcept nogil:
     """`at` is behind an opening quote. Returns the place behind the closing one, -1 if there is none."""
     while at < end:
@@ -47,11 +56,8 @@ cdef Py_ssize_t _skip_texts(const uint8_t *text, Py_ssize_t at, Py_ssize_t end) 
         at = _skip_string(text, at + 1, end)
         if at < 0:
             return -1
-        at = _space(text, at, end)
-        if at >= end or text[at] != 0x3A:
-            return -1
-        at = _space(text, at + 1, end)
-        if at >= end or text[at] != 0x22:
+        at = _value(text, at, end, 0x22)
+        if at < 0:
             return -1
         at = _skip_string(text, at + 1, end)
         if at < 0:
@@ -251,11 +257,8 @@ def scan(bytes document not None, headers_of not None):
                 while True:
                     if not has_headers and end - at >= 9 and memcmp(text + at, b'"headers"', 9) == 0:
                         has_headers = True
-                        at = _space(text, at + 9, end)
-                        if at >= end or text[at] != 0x3A:
-                            return None
-                        at = _space(text, at + 1, end)
-                        if at >= end or text[at] != 0x7B:
+                        at = _value(text, at + 9, end, 0x7B)
+                        if at < 0:
                             return None
                         if last_bytes and end - at >= last_bytes and memcmp(text + at, last, last_bytes) == 0:
                             at += last_bytes
@@ -274,11 +277,8 @@ def scan(bytes document not None, headers_of not None):
                             headers = found
                     elif not has_body and end - at >= 6 and memcmp(text + at, b'"body"', 6) == 0:
                         has_body = True
-                        at = _space(text, at + 6, end)
-                        if at >= end or text[at] != 0x3A:
-                            return None
-                        at = _space(text, at + 1, end)
-                        if at >= end or text[at] != 0x22:
+                        at = _value(text, at + 6, end, 0x22)
+                        if at < 0:
                             return None
                         at = _copy_string(text, at + 1, end, out + to, &n_written)
                         if at < 0:
