@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from agents.origin import Origin
 from parsers.errors import ParseError
@@ -33,17 +33,8 @@ class Columns(Protocol):
     def ts(self) -> Sequence[int | None]:
         """When each happened, epoch ms; None where the body does not say."""
 
-    def __iter__(self) -> Iterator[Sequence[Any]]: ...
-
-
-C = TypeVar("C")
-
-
-def take(columns: C, places: Sequence[int]) -> C:
-    """The same columns, of the records at these places."""
-    if hasattr(columns, "take"):
-        return columns.take(places)
-    return type(columns)(*([column[place] for place in places] for column in columns))  # type: ignore[attr-defined]
+    def take(self, places: Sequence[int], /) -> Columns:
+        """The same columns, of the records at these places."""
 
 
 class Table(Protocol):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from agents.origin import Origin
 from agents.outcome import Tally
-from agents.route import Columns, Record, Route, take
+from agents.route import Columns, Record, Route
 from parsers.errors import ParseError
 from streaming.records import Records
 from streaming.rows import Columns as Rowed
@@ -91,7 +91,7 @@ class Target:
                 refused = {place: value for place, value in enumerate(values) if type(value) is not bytes}
                 failures += self._refuse(stretch, refused)
                 kept = _others(refused, len(values))
-                stretch, columns = stretch.take(kept), take(columns, kept)
+                stretch, columns = stretch.take(kept), columns.take(kept)
                 times, values = [times[place] for place in kept], [values[place] for place in kept]
         if times:
             self._count(stretch, times, columns, floor_s)
@@ -125,7 +125,7 @@ class Target:
             if len(times) == 1:
                 return [error]
             places = range(len(times))
-            return [self._encode(stretch.take([at]), take(columns, [at]), [times[at]])[0] for at in places]
+            return [self._encode(stretch.take([at]), columns.take([at]), [times[at]])[0] for at in places]
         most = self._max_value_bytes
         if values and max(map(len, values)) + _longest(stretch.records.keys) > most:
             for place, key in enumerate(stretch.records.keys):
@@ -179,7 +179,7 @@ class Target:
                 windows.setdefault(start_s, []).append(place)
         for start_s, places in windows.items():
             some = [offsets[place] for place in places], [sources[place] for place in places]
-            self.table.add_many(start_s, *some, take(columns, places))
+            self.table.add_many(start_s, *some, columns.take(places))
 
     def _forward(self, stretch: Stretch, values: list[bytes | None], forwards: Rows) -> None:
         self.tally.sent_bytes += sum(map(len, values))  # type: ignore[arg-type]

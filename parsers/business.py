@@ -41,6 +41,10 @@ class BusinessColumns(NamedTuple):
     ts: Sequence[int | None]
     fields: Sequence[dict[str, Any]]
 
+    def take(self, places: Sequence[int]) -> BusinessColumns:
+        """The same columns, of the records at these places."""
+        return BusinessColumns._make([column[place] for place in places] for column in self)
+
 
 class Form(NamedTuple):
     """How lines of a format are read: one by one, and by the column where every value is of the usual form.
