@@ -35,9 +35,9 @@ from parsers.tomcat import compile_pattern
 from streaming.collector import THRESHOLDS
 from streaming.fetched import Batches, Chunks, Known
 from streaming.records import Records
-from streaming.rows import Row, Rows
+from streaming.rows import COMPRESSION, Row, Rows
 from streaming.store import Store
-from streaming.transactions import BATCH_BYTES, COMPRESSION, NO_HEADERS, RowsOrBatches, _batches
+from streaming.transactions import BATCH_BYTES, NO_HEADERS, RowsOrBatches, _batches
 
 LZ4 = DefaultRecordBatch.CODEC_LZ4
 CODECS = {"lz4": LZ4, "zstd": DefaultRecordBatch.CODEC_ZSTD}

@@ -218,13 +218,7 @@ class ExactlyOnceHandler(Generic[O_co]):
         """What the processor makes of records, and its rows by topic, packed as far as that can be done here."""
         assert self._processor is not None
         outcome = self._processor.process(records, forward_from)
-        forwards = outcome.forwards
-        if isinstance(forwards, Rows):
-            return outcome, {**forwards.by_topic(BATCH_BYTES)}
-        rows: dict[str, list[Row]] = {}
-        for forward in forwards:
-            rows.setdefault(forward[0], []).append(forward)
-        return outcome, {**rows}
+        return outcome, {**Rows.of(outcome.forwards).by_topic(BATCH_BYTES)}
 
     async def _nothing_missing(self, batches: Sequence[Batch]) -> None:
         """Offsets that are left out are transaction markers, or were dropped: a consumer just goes on behind both."""

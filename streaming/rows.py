@@ -18,6 +18,11 @@ try:
 except ImportError:  # no C compiler when Sluice was installed
     compiled = None
 
+# Of packed batches and, as the producer's setting, of single rows. A third smaller than lz4 at the level of
+# `streaming/compression.py`, for 0.2 µs a record more (decision 0005).
+COMPRESSION = "zstd"
+_CODEC, _compress = DefaultRecordBatch.CODEC_ZSTD, zstd_encode
+
 _HEADER = struct.Struct(">qiibIhiqqqhii")  # of a record batch, format v2
 _AFTER_LENGTH, _CRC_AT, _CRC_FROM = 12, 17, 21
 _MAGIC = 2
@@ -52,10 +57,10 @@ class PackedBatch:
 
     def __init__(self, packed: bytearray, rows: int, first_ms: int, newest_ms: int) -> None:
         """`packed`: the rows as records behind the room for the batch's header."""
-        compressed = zstd_encode(memoryview(packed)[_HEADER.size :])
+        compressed = _compress(memoryview(packed)[_HEADER.size :])
         self._attributes = _TRANSACTIONAL
         if len(compressed) < len(packed) - _HEADER.size:
-            self._attributes |= DefaultRecordBatch.CODEC_ZSTD
+            self._attributes |= _CODEC
             packed[_HEADER.size :] = compressed
         self._packed = packed
         self._rows = rows
@@ -97,6 +102,15 @@ class Rows(Sequence[Row]):
         self._name = name
         self._prefix = prefix
         self._parts: list[list[Row] | Columns] = []
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Rows:
+        """The same rows."""
+        if isinstance(rows, cls):
+            return rows
+        made = cls("", b"")
+        made.add(rows)
+        return made
 
     def add(self, rows: Sequence[Row]) -> None:
         """Add single rows."""

@@ -12,7 +12,7 @@ from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from streaming.errors import BrokerUnavailable, Fenced, TransactionFailed
-from streaming.rows import PackedBatch, Row
+from streaming.rows import COMPRESSION, PackedBatch, Row
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +21,6 @@ T = TypeVar("T")
 # Uncompressed size of a record batch. Under the brokers' default message.max.bytes (1,048,588) whatever the codec does.
 BATCH_BYTES = 900_000
 REQUEST_BYTES = 16 * 1024 * 1024  # one record larger than a batch goes alone; topics Sluice creates take 8 MiB
-# A third smaller than lz4 at the level of `streaming/compression.py`, for 0.2 µs a record more (decision 0005).
-COMPRESSION = "zstd"
 # A broker that was killed takes about 14 s to come back; a longer wait is better spent on a new producer, which
 # fences this one and finds out what became of the transaction.
 DEADLINE_S = 20.0

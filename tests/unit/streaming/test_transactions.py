@@ -10,7 +10,8 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 
 from streaming.errors import TransactionFailed
-from streaming.transactions import COMPRESSION, Row, _batches
+from streaming.rows import COMPRESSION, Row
+from streaming.transactions import _batches
 
 CODEC = DefaultRecordBatch.CODEC_ZSTD
 
