@@ -26,6 +26,7 @@ from mode.utils.futures import maybe_async
 from streaming.batches import Batch, Delivery
 from streaming.fetched import keep_as_fetched
 from streaming.pacing import pace
+from streaming.stopping import close_for_sure
 
 if TYPE_CHECKING:
     from streaming.app import BatchApp
@@ -63,6 +64,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):
             else:
                 keep_as_fetched(consumer, self.app.batched)
                 pace(consumer)
+                close_for_sure(consumer)
                 self._consumer = consumer
                 return
 

@@ -195,18 +195,26 @@ class LiveKafka:
         return sum(end - committed.get(partition, 0) for partition, end in self.end_offsets(topic).items())
 
     def _with_consumer(self, topic: str, isolation: str, use: Callable[[AIOKafkaConsumer], Awaitable[T]]) -> T:
-        """A consumer without a group, which has every partition of the topic, from the beginning."""
+        """A consumer without a group, which has every partition of the topic, from the beginning.
+
+        It is given the partitions: one that subscribes to a topic which the brokers are still telling each other of
+        changes its assignment, and aiokafka cannot be stopped at that moment (streaming/stopping.py).
+        """
 
         async def call() -> T:
             consumer = AIOKafkaConsumer(
-                topic, bootstrap_servers=self.bootstrap, isolation_level=isolation, auto_offset_reset="earliest"
+                bootstrap_servers=self.bootstrap, isolation_level=isolation, auto_offset_reset="earliest"
             )
             try:
                 await consumer.start()
+                consumer.assign(partitions)
                 return await use(consumer)
             finally:
                 await consumer.stop()
 
+        partitions = [TopicPartition(topic, partition) for partition in self.partitions(topic)]
+        if not partitions:
+            raise UnknownTopicOrPartitionError(topic)
         return self._again(call)
 
     def _with_admin(self, use: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
