@@ -277,6 +277,16 @@ class Spool:
         elif self._handover is None:
             self._handover = asyncio.Event()
         await self._send(chunk)
+        removing = asyncio.create_task(self._remove(store, chunk))
+        try:
+            await asyncio.shield(removing)
+        except asyncio.CancelledError:
+            await asyncio.wait([removing])  # Kafka has it: that is noted and counted, whoever stops
+            if error := removing.exception():
+                self.flow.error(f"{type(error).__name__}: {error}")
+            raise
+
+    async def _remove(self, store: SpoolStore, chunk: Sequence[Stored]) -> None:
         await self._in_thread(store.remove, chunk)
         for _, n_bytes, entry in chunk:
             n_events = len(entry.events)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from base64 import b64encode
 
 import orjson
@@ -89,6 +90,26 @@ async def test_what_was_kept_is_delivered_in_order_with_its_arrival(given):
     assert given.kafka.arrivals == [1_800_000_000_000] * 5
     assert (given.flow.in_spool, given.flow.sent, given.flow.in_spool_bytes) == (0, 5, 0)
     assert given.flow.oldest_in_spool_at_ms is None
+    given.balanced()
+
+
+async def test_what_kafka_has_taken_is_counted_though_delivery_is_stopped_just_then(given, monkeypatch):
+    await given.keep(1, 2, 3)
+    remove, removed, go_on = given.spool._store.remove, threading.Event(), threading.Event()
+
+    def slowly(chunk):
+        remove(chunk)
+        removed.set()
+        assert go_on.wait(DEADLINE_S)
+
+    monkeypatch.setattr(given.spool._store, "remove", slowly)
+    given.kafka.refusal = None
+    assert await asyncio.to_thread(removed.wait, DEADLINE_S)
+    stopping = asyncio.create_task(given.spool.stop_delivering())
+    await asyncio.sleep(0)
+    go_on.set()
+    await stopping
+    assert (given.flow.in_spool, given.flow.sent, given.flow.in_spool_bytes) == (0, 3, 0)
     given.balanced()
 
 
