@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -84,11 +85,10 @@ class Traffic:
         tomcats = [Tomcat(service, host, self._rng) for service, host in INSTANCES]
         files = [LogFiles(wish.directory, host) for _, host in INSTANCES]
         began = last = time.monotonic()
+        end = math.inf if wish.seconds is None else began + wish.seconds
         due = 0.0
         while not self._stop.is_set():
-            now = time.monotonic()
-            if wish.seconds is not None and now - began >= wish.seconds:
-                return
+            now = min(time.monotonic(), end)
             load, incident = weather(now - began)
             self._tell(incident)
             if not any(sender.full for sender in senders):
@@ -109,7 +109,7 @@ class Traffic:
                 if events:
                     log_files.append(events)
                     sender.put(events)
-            if wish.events is not None and self.tally.sent >= wish.events:
+            if now >= end or (wish.events is not None and self.tally.sent >= wish.events):
                 return
             await self._sleep(TICK_S)
 

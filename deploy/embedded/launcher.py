@@ -218,15 +218,16 @@ class Launcher:
     def _end(self, child: Child, deadline_s: float, slow_after_s: float = 1e9) -> bool:
         """SIGTERM and wait. False when it had to be killed: after the deadline, or as somebody was impatient."""
         child.terminate()
-        began = time.monotonic()
+        began, waited_s = time.monotonic(), 0.0
         while child.running:
-            impatient = bool(self._signals.wait(POLL_S))
+            # A wish came when the waiting for it began, at the earliest: it may be noticed long after a double tap.
+            impatient = bool(self._signals.wait(POLL_S)) and waited_s > DOUBLE_TAP_S
             waited_s = time.monotonic() - began
             self._show_log()
             if waited_s > slow_after_s:
                 slow_after_s = 1e9
                 self._say(f"The {child.name} is writing its data; Ctrl-C again ends it at once.")
-            if (impatient and waited_s > DOUBLE_TAP_S) or waited_s > deadline_s:
+            if impatient or waited_s > deadline_s:
                 child.kill()
                 return False
         self._show_log()

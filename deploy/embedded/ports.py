@@ -40,9 +40,16 @@ def listener(port: int) -> str | None:
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # gone meanwhile, or not ours to look into
-            if any(str(fd.readlink()) in wanted for fd in (process / "fd").iterdir()):
+            if any(_target(fd) in wanted for fd in (process / "fd").iterdir()):
                 return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
     return None
+
+
+def _target(fd: Path) -> str | None:
+    try:
+        return str(fd.readlink())
+    except FileNotFoundError:  # closed since it was listed; the process may hold the wanted one all the same
+        return None
 
 
 def _listening_inodes(port: int) -> set[str]:

@@ -38,21 +38,20 @@ def steps(values: Iterable[int]) -> Reached:
 @pytest.fixture(autouse=True)
 def _ask_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "ASK_EVERY_S", 0.01)
-    monkeypatch.setattr(progress, "STALL_S", 0.2)
 
 
 async def test_the_start_is_not_in_the_warm_rate() -> None:
     began = time.monotonic() - 1000
     done = await follow(steps([0, 0, 200, 600, 1000]), 1000, [Alive()], began=began)
     assert done.seconds >= 1000
-    assert done.warm_per_s > 100  # with the start it were one a second
+    assert done.warm_per_s > 10  # with the start it were one a second
     assert done.used.cpu_s > 0
     assert done.used.peak_mb > 1
 
 
 async def test_done_at_once_is_a_rate_of_all() -> None:
-    done = await follow(steps([1000]), 1000, [Alive()], began=time.monotonic() - 10)
-    assert done.warm_per_s == pytest.approx(100, rel=0.1)
+    done = await follow(steps([1000]), 1000, [Alive()], began=time.monotonic() - 1000)
+    assert done.warm_per_s == pytest.approx(1, rel=0.1)
 
 
 async def test_a_program_that_ends_fails_the_run() -> None:
@@ -60,6 +59,7 @@ async def test_a_program_that_ends_fails_the_run() -> None:
         await follow(steps([10]), 1000, [Ended()], began=time.monotonic())
 
 
-async def test_a_program_that_stands_still_fails_the_run() -> None:
+async def test_a_program_that_stands_still_fails_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "STALL_S", 0.2)
     with pytest.raises(RuntimeError, match="500 of 1,000"):
         await follow(steps([10, 500]), 1000, [Alive()], began=time.monotonic())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from app.brokers import Position
 from app.cluster import Worker, merged_flows
@@ -54,12 +56,12 @@ def test_a_flow_in_trouble() -> None:
     ]
 
 
-def test_the_spool_is_shown_with_its_size_and_age() -> None:
+def test_the_spool_is_shown_with_its_size_and_age(monkeypatch: pytest.MonkeyPatch) -> None:
     http = Flow("http", "source", "running", received=1500, accepted=1400, sent=160, in_spool=1240)
     http.reject("bad_body", 100)
     http.last_event_at_ms = 1_795_000_000_000
-    at_ms = int(time.time() * 1000) - 61_000
-    spool = Flow("spool", "destination", in_spool=1240, in_spool_bytes=98_765, oldest_in_spool_at_ms=at_ms)
+    monkeypatch.setattr("app.commands.status.time", SimpleNamespace(time=lambda: 1_795_000_061.0))
+    spool = Flow("spool", "destination", in_spool=1240, in_spool_bytes=98_765, oldest_in_spool_at_ms=1_795_000_000_000)
     workers = [Worker(replace(REPORT, flows=Rates().added([http.snapshot(), spool.snapshot()], 0.0)), 1.0)]
 
     said = as_text(workers, merged_flows(workers), {}, [])

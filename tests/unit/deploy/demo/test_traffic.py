@@ -15,6 +15,7 @@ from deploy.demo.__main__ import main
 from deploy.demo.errors import NothingListens, NotSluice
 from deploy.demo.traffic import Traffic, Wish
 from sources.http import Limits, decode
+from tests.support.polling import PATIENCE_S, wait_until_async
 
 LIMITS = Limits(body_bytes=16_000_000, events=10_000)
 
@@ -118,12 +119,19 @@ async def test_what_is_refused_is_told_and_not_sent_again(tmp_path, sluice):
 
 async def test_stopped_it_brings_home_what_was_made(tmp_path, sluice):
     run = Traffic(wish(tmp_path, sluice.url, rate=200.0), lambda _text: None)
-    asyncio.get_running_loop().call_later(0.7, run.stop)
-    assert await run.run()
+
+    async def posted() -> bool:
+        return sluice.posts > 0
+
+    running = asyncio.create_task(run.run())
+    await wait_until_async(posted, PATIENCE_S, "a first post")
+    run.stop()
+    assert await running
     assert 0 < len(sluice.events) == run.tally.sent
 
 
-async def test_it_ends_after_so_many_seconds(tmp_path, sluice):
+async def test_it_ends_after_so_many_seconds_with_all_that_is_due_by_then(tmp_path, sluice, monkeypatch):
+    monkeypatch.setattr(traffic, "TICK_S", 1.0)  # as if it had stood still meanwhile
     run = Traffic(wish(tmp_path, sluice.url, rate=200.0, seconds=0.5), lambda _text: None)
     assert await run.run()
     assert run.tally.sent > 0

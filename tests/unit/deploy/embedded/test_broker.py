@@ -11,6 +11,7 @@ import pytest
 
 from deploy.embedded.broker import broker_command, process_on, size_of
 from deploy.embedded.errors import BrokerMissing
+from tests.support.polling import wait_until
 
 
 def test_the_binary_itself_is_run_with_nothing_but_kafka(tmp_path):
@@ -37,7 +38,8 @@ def test_what_the_control_file_names_counts_only_if_it_is_a_broker(tmp_path):
     process = subprocess.Popen([str(binary), "60"])
     try:
         control.write_text(json.dumps({"pid": process.pid}))
-        assert process_on(tmp_path) == process.pid
+        # Popen returns when exec can't fail any more; the name comes a moment later.
+        assert wait_until(lambda: process_on(tmp_path), 10, "the process to have its name") == process.pid
     finally:
         process.kill()
         process.wait()

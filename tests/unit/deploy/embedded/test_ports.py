@@ -20,6 +20,13 @@ def test_a_port_that_somebody_listens_on_is_taken_and_by_whom():
     assert listener(port) is None
 
 
+def test_a_descriptor_that_is_closed_while_they_are_looked_through_hides_nobody():
+    lower = os.open(os.devnull, os.O_RDONLY)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        os.close(lower)  # looking takes it, and closes it before it comes to the server's
+        assert str(listener(server.getsockname()[1])).endswith(f"(pid {os.getpid()})")
+
+
 def test_a_port_taken_on_all_addresses_is_taken_here_too():
     with socket.create_server(("0.0.0.0", 0)) as server:
         port = server.getsockname()[1]
