@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +78,7 @@ class PositionFile:
         self.path = directory / f"{name}.json"
         self._lock_path = directory / f"{name}.lock"
         self._lock: IO[bytes] | None = None
+        self._saving = threading.Lock()  # a task that is cancelled leaves its save behind, in a thread
 
     def open(self) -> Saved:
         """Lock it and read it; an empty state where there is none yet. Raises CannotTail."""
@@ -101,7 +103,22 @@ class PositionFile:
             ) from error
 
     def save(self, saved: Saved) -> None:
-        """Replace it; it is on disk when this returns. Raises OSError, with the old one in place."""
+        """Replace it; it is on disk when this returns. Raises OSError, with the old one in place.
+
+        One after the other, in any threads; once it is closed, and may be another process's, nothing is written.
+        """
+        with self._saving:
+            if self._lock is not None:
+                self._replace(saved)
+
+    def close(self) -> None:
+        """Let go of the lock; a save that is under way ends first."""
+        with self._saving:
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
+
+    def _replace(self, saved: Saved) -> None:
         document = {
             "version": _VERSION,
             "clean": saved.clean,
@@ -122,12 +139,6 @@ class PositionFile:
             os.fsync(directory)
         finally:
             os.close(directory)
-
-    def close(self) -> None:
-        """Let go of the lock."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
 
 def _read(path: Path) -> Saved:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class Topic:
 
 
 async def end_as_killed(tail: Tail) -> None:
-    """End a source as a SIGKILL of its process would: nothing more is sent or saved."""
+    """End a source as a SIGKILL of its process would: nothing more is sent, or saved once this returns."""
     tasks = (*tail._tasks, *tail._pumps.values())
     for task in tasks:
         task.cancel()
@@ -118,7 +119,14 @@ def tail_config(*paths: Path | str, **options: Any) -> TailSource:
     return TailSource(common, tuple(str(path) for path in paths), **{**defaults, **options})
 
 
-def new_tail(data_dir: Path, topic: Topic, config: TailSource, *, max_event_bytes: int = 1_000_000) -> Tail:
+def new_tail(
+    data_dir: Path,
+    topic: Topic,
+    config: TailSource,
+    *,
+    max_event_bytes: int = 1_000_000,
+    clock: Callable[[], float] = time.monotonic,
+) -> Tail:
     """A source on `topic`, not started."""
     return Tail(
         config,
@@ -128,4 +136,5 @@ def new_tail(data_dir: Path, topic: Topic, config: TailSource, *, max_event_byte
         hostname="web-1",
         max_event_bytes=max_event_bytes,
         recall=topic,
+        clock=clock,
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,43 @@ def test_a_save_that_fails_leaves_the_old_one(tmp_path, position_file):
         file.save(Saved())
     file.close()
     assert [each.path for each in position_file().open().entries] == ["/a"]
+
+
+def test_a_save_that_is_under_way_is_waited_for(tmp_path, position_file, monkeypatch):
+    """A source that stops leaves one behind in its thread: neither its last save nor the next process meets it."""
+    file, fsync = position_file(), os.fsync
+    syncing, go_on = threading.Semaphore(0), threading.Event()
+
+    def slowly(descriptor):
+        syncing.release()
+        assert go_on.wait(60)
+        fsync(descriptor)
+
+    file.open()
+    monkeypatch.setattr(os, "fsync", slowly)
+    with ThreadPoolExecutor(3) as threads:
+        left = threads.submit(file.save, Saved([entry("/left")]))
+        assert syncing.acquire(timeout=60)
+        last = threads.submit(file.save, Saved([entry("/last")]))
+        assert not syncing.acquire(timeout=0.2)
+        go_on.set()
+        left.result(60)
+        last.result(60)
+        assert json.loads((tmp_path / "logs.json").read_text())["files"][0]["path"] == "/last"
+        go_on.clear()
+        while syncing.acquire(blocking=False):
+            pass
+        left = threads.submit(file.save, Saved([entry("/later")]))
+        assert syncing.acquire(timeout=60)
+        closing = threads.submit(file.close)
+        with pytest.raises(CannotTail, match="another process"):
+            position_file().open()
+        assert not closing.done()
+        go_on.set()
+        closing.result(60)
+        left.result(60)
+    file.save(Saved([entry("/too late")]))
+    assert [each.path for each in position_file().open().entries] == ["/later"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2}', '{"version": 1, "files": [{}]}', "\xff"])
