@@ -27,7 +27,7 @@ class Case(NamedTuple):
 
 
 _LOADS = [Load(200, 1, 8.0, 3.0), Load(1500, 1, 8.0, 3.0), Load(200, 100, 8.0, 3.0)]
-_SMALL = [Load(20, 10, 1.0, 1.0)]
+_SMALL = [Load(20, 10, 4.0, 1.0)]  # long enough that something is answered also where the machine stands still
 
 CASES: dict[str, Case] = {
     "ingest": Case(
@@ -45,7 +45,7 @@ CASES: dict[str, Case] = {
     ),
     "everything": Case(
         partial(everything, per_s=50_000, connections=200, seconds=60.0),
-        partial(everything, per_s=1_000, connections=5, seconds=3.0),
+        partial(everything, per_s=1_000, connections=5, seconds=5.0),
     ),
     "latency": Case(partial(latency, per_s=5_000, seconds=30.0), partial(latency, per_s=100, seconds=2.0)),
     "scaling": Case(

@@ -85,9 +85,10 @@ def _measured(
 
 
 def _checked(broker: LiveKafka, topic: str, load: Load, *runs: Said) -> str:
-    """All that was acknowledged has arrived; what was under way when wrk stopped may have arrived too, and no more."""
+    """All that was acknowledged has arrived; what was refused, as nobody knew, or under way when wrk stopped may have
+    arrived too, and no more."""
     acknowledged = sum(run.posts for run in runs) * load.events
-    under_way = len(runs) * load.connections * load.events
+    under_way = sum(load.connections + run.refused for run in runs) * load.events
     arrived = sum(broker.end_offsets(topic).values())
     assert acknowledged <= arrived <= acknowledged + under_way, f"{arrived:,} arrived, {acknowledged:,} acknowledged"
     return f"{arrived:,} arrived, {acknowledged:,} of them acknowledged; {runs[-1].refused} posts refused"

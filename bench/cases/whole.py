@@ -45,7 +45,7 @@ def everything(services: Services, per_s: int, connections: int, seconds: float)
         while total < (ends := sum(broker.end_offsets(RAW_LOG).values())):  # what wrk left under way still comes in
             total = ends
             done = [drain(broker.bootstrap, group, RAW_LOG, total, [worker], began=ended) for group in groups]
-        assert said.posts <= total / EVENTS_A_POST <= said.posts + connections, (
+        assert said.posts <= total / EVENTS_A_POST <= said.posts + said.refused + connections, (
             f"{said.posts:,} posts, {total:,} events"
         )
         used = usage([worker])

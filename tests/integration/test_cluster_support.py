@@ -119,7 +119,12 @@ def test_the_watch_is_content_while_files_come_and_fires_when_one_changes_or_van
             wait_until(lambda: watch.looks > looks + 1, 20, "a look afterwards")
         return watch
 
-    changed(lambda data: hdfs.client.write(f"{data}/new", b"two")).judge()
+    def commit(data: str) -> None:
+        """As the history does it: a file that is written where it is seen has no length at first."""
+        hdfs.client.write(f"{data}-new", b"two")
+        hdfs.client.rename(f"{data}-new", f"{data}/new")
+
+    changed(commit).judge()
     for harm in (
         lambda data: hdfs.client.write(f"{data}/kept", b"one", overwrite=True),  # the same bytes are another file
         lambda data: hdfs.client.delete(f"{data}/kept"),

@@ -126,9 +126,9 @@ def test_a_gap_stops_one_partition_until_it_is_accepted(
         f"raw-log[1] accepted gap of {MONITOR}: 40 to 74: in no window and no monitoring topic (gap accepted 40-74)\n"
     )
     assert told in shell("verify").out
-    status = shell("status")
+    status = wait_until(lambda: [said for said in [shell("status")] if said.status == 0], 20, "all to be well")[0]
     assert told in status.out
-    assert (status.status, "All is well." in status.out) == (0, True), status.out
+    assert "All is well." in status.out
     first.stop()
 
 
@@ -142,7 +142,7 @@ def test_records_dropped_while_a_partition_is_read_stop_it_too(
     wait_until(lambda: history_flow(first)["received"] >= 40, PATIENCE_S, "history to read them")
     assert history_flow(first)["workers"][0]["notes"]["open"]["records"] == 40
     first.pause()
-    time.sleep(1)  # the fetch that waits at the broker gives up after half a second
+    time.sleep(4)  # the fetch that waits at the broker gives up after half a second of the broker's own time
     send(fresh_kafka, 1, 60)
     send(fresh_kafka, 0, 10)
     drop(fresh_kafka, 1, before=75)

@@ -118,8 +118,9 @@ def test_windows_from_a_time_come_out_the_same_and_forward_what_is_asked_for(
     served: tuple[Worker, int], fresh_kafka: LiveKafka, shell: Shell
 ) -> None:
     worker, between_ms = served
-    windows = worker.get_json("/api/access")["windows"]
-    assert sum(window["requests"] for window in windows) == 200
+    # A batch is in the windows a moment after its offset is committed.
+    wait_until(lambda: sum(each["requests"] for each in windows_of(worker)) == 200, PATIENCE_S, "all in the windows")
+    windows = windows_of(worker)
     forwarded = Counter(line_ids(fresh_kafka))
     refused = shell("replay", "--group", "monitor", "--from", f"@{between_ms}")
     assert (refused.status, refused.err.count("\n")) == (1, 1)
@@ -138,7 +139,7 @@ def test_windows_from_a_time_come_out_the_same_and_forward_what_is_asked_for(
     settled(fresh_kafka)
     again = forwarded + Counter(id for id in forwarded if id.startswith("late"))
     wait_until(lambda: Counter(line_ids(fresh_kafka)) == again, PATIENCE_S, "the later lines, and no others, again")
-    assert worker.get_json("/api/access")["windows"] == windows
+    wait_until(lambda: windows_of(worker) == windows, PATIENCE_S, "the windows to be what they were")
     assert shell("verify").status == 0
 
 
@@ -154,6 +155,10 @@ def post(worker: Worker, when: str, count: int) -> None:
         for i in range(count)
     ]
     assert worker.post("/logCollect2", json.dumps(events), "application/json").status_code == 200
+
+
+def windows_of(worker: Worker) -> Any:
+    return worker.get_json("/api/access")["windows"]
 
 
 def settled(kafka: LiveKafka) -> None:

@@ -120,7 +120,7 @@ class TestServersThatFail:
 
     @pytest.fixture
     def storage(self, fresh_hdfs: LiveHdfs) -> Iterator[WebHdfsStorage]:
-        made = WebHdfsStorage([fresh_hdfs.url], fresh_hdfs.new_path(), user=USER, timeout_s=(3.0, 5.0))
+        made = WebHdfsStorage([fresh_hdfs.url], fresh_hdfs.new_path(), user=USER)
         yield made
         made.close()
 

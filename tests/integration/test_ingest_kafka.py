@@ -32,6 +32,8 @@ _numbers = itertools.count()
 
 NewProducer = Callable[..., GroupCommitProducer]
 
+SHORT_S = 2.0  # a deadline for brokers that do fail; where they don't, the usual one lets them stand still for a while
+
 
 def new_topic(kafka: LiveKafka, **options: Any) -> str:
     name = f"ingest-{next(_numbers)}"
@@ -70,7 +72,7 @@ async def producers() -> AsyncIterator[NewProducer]:
             topic,
             client_id="ingest-test",
             flow=Flow(topic, "destination"),
-            **{"max_waiting_bytes": 100_000_000, "deadline_s": 2.0, **options},
+            **{"max_waiting_bytes": 100_000_000, **options},
         )
         made.append(producer)
         return producer
@@ -241,10 +243,10 @@ class TestBrokersFail:
         self, fresh_kafka: LiveKafka, producers: NewProducer
     ) -> None:
         topic = new_topic(fresh_kafka, partitions=1)
-        producer = producers(fresh_kafka.bootstrap, topic)
+        producer = producers(fresh_kafka.bootstrap, topic, deadline_s=SHORT_S)
         await producer.start()
         await until_ready(producer)
-        await producer.send([event(b"before")])
+        await until_sent(producer, event(b"before"))
         fresh_kafka.service.pause()
         try:
             begun = time.monotonic()
@@ -253,10 +255,8 @@ class TestBrokersFail:
             assert all(isinstance(send.exception(), BrokerUnavailable) for send in sends)
             assert 1.5 < time.monotonic() - begun < 20, "after its own 2 s, not after the 40 s of the Kafka client"
             assert not producer.ready
-            begun = time.monotonic()
             with pytest.raises(BrokerUnavailable):
-                await producer.send([event(b"refused")])
-            assert time.monotonic() - begun < 1.5, "at once, without another 2 s"
+                producer.send([event(b"refused")]).send(None)  # at once: it does not wait for anything
         finally:
             fresh_kafka.service.cont()
         await until_sent(producer, event(b"after"))
@@ -264,13 +264,14 @@ class TestBrokersFail:
         assert values[0] == b"before"
         assert values[-1] == b"after"
         assert b"refused" not in values
-        assert len(values) == len(set(values)), "what aiokafka tried again is there once"
+        numbers = [value for value in values if value.isdigit()]  # the others were sent again by this test
+        assert len(numbers) == len(set(numbers)), "what aiokafka tried again is there once"
 
     async def test_a_killed_broker_loses_nothing_that_was_acknowledged(
         self, fresh_kafka: LiveKafka, producers: NewProducer
     ) -> None:
         topic = new_topic(fresh_kafka)
-        producer = producers(fresh_kafka.bootstrap, topic)
+        producer = producers(fresh_kafka.bootstrap, topic, deadline_s=SHORT_S)
         await producer.start()
         await until_ready(producer)
         acknowledged: list[bytes] = []
@@ -333,7 +334,7 @@ class TestBrokersFail:
 
     async def test_memory_stays_bounded_while_it_hangs(self, fresh_kafka: LiveKafka, producers: NewProducer) -> None:
         topic = new_topic(fresh_kafka)
-        producer = producers(fresh_kafka.bootstrap, topic, max_waiting_bytes=1_000_000)
+        producer = producers(fresh_kafka.bootstrap, topic, max_waiting_bytes=1_000_000, deadline_s=SHORT_S)
         await producer.start()
         await until_ready(producer)
         fresh_kafka.service.pause()

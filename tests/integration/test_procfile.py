@@ -39,6 +39,7 @@ def test_four_processes_do_one_job(fresh_kafka: LiveKafka, tmp_path: Path) -> No
         "PYTHONPATH": str(ROOT),
         "SLUICE_BROKER": fresh_kafka.url,
         "SLUICE_HISTORY": f"file://{history}",
+        "SLUICE_HISTORY_ROLL_INTERVAL_S": "1",
     }
     honcho = ServiceProcess(
         "honcho",
@@ -61,13 +62,18 @@ def test_four_processes_do_one_job(fresh_kafka: LiveKafka, tmp_path: Path) -> No
             assert posted(url, [{"headers": headers, "body": line}]) == 200
         for name in NAMES:  # any worker answers for the whole cluster
             wait_until(lambda name=name: _requests(ports[name]) == 100, 30, f"all requests to be told by {name}")
-        assert {each["name"] for each in get(ports["INGEST1_PORT"], "/api/flows").json()["destinations"]} == {
-            "raw-log",
-            "history",
-        }
+        wait_until(
+            lambda: _destinations(ports["INGEST1_PORT"]) == {"raw-log", "history"}, 30, "reports of the other workers"
+        )
+        # honcho kills what has not ended 5 s after its SIGTERM: what is only read by then, the next start would write.
+        wait_until(lambda: fresh_kafka.lag("sluice-history", "raw-log") == 0, 30, "the history to be written")
     finally:
         honcho.stop(40)
     Oracle(fresh_kafka).history_has_each_record_once(local_records(history))
+
+
+def _destinations(port: int) -> set[str]:
+    return {each["name"] for each in get(port, "/api/flows").json()["destinations"]}
 
 
 def _requests(port: int) -> int:

@@ -130,7 +130,7 @@ def test_what_is_on_the_screen_works_and_ctrl_c_ends_all_of_it_well(place):
 
     with place.start() as terminal:  # and goes on with the same data
         terminal.wait_for(UP, READY_S)
-        assert place.requests_counted() == expected
+        wait_until(lambda: place.requests_counted() == expected, 20, "the windows to be what they were")
         place.demo("--events", "10", "--rate", "100")
         place.wait_for_history(612)
         terminal.type(CTRL_C)
@@ -171,7 +171,7 @@ def test_a_launcher_that_is_killed_leaves_nothing_running_and_loses_nothing(plac
         wait_until(lambda: [ProcessId.of(pid) for pid in pids] == [None, None], 20, "worker and broker are gone")
     with place.start() as terminal:
         terminal.wait_for(UP, READY_S)
-        assert place.requests_counted() == counted
+        wait_until(lambda: place.requests_counted() == counted, 20, "the windows to be what they were")
         place.wait_for_history(300)
         terminal.type(CTRL_C)
         assert terminal.status(STOP_S) == 0, terminal.text

@@ -52,14 +52,21 @@ async def test_the_newest_of_each_content(kafka: LiveKafka, topic: str, recall: 
 
 
 async def test_what_arrives_while_it_looks_is_found(kafka: LiveKafka, topic: str) -> None:
-    """A killed producer's last request may still be with the broker."""
+    """A killed producer's last request may still be with the broker: here it is taken while what was read settles."""
     kafka.create_topic(topic)
     put(kafka, topic, b"a/1")
-    recall = KafkaRecall([kafka.bootstrap], topic, settles_s=3.0)
-    asked = asyncio.create_task(recall.newest("web-1", ["a"], {}))
-    await asyncio.sleep(0)
-    await asyncio.to_thread(put, kafka, topic, b"a/2")
-    assert await asked == {"a": Reached(2, 0)}
+    asked = 0
+
+    class Meanwhile(KafkaRecall):
+        async def ends(self) -> dict[int, int]:
+            nonlocal asked
+            asked += 1
+            if asked == 2:
+                await asyncio.to_thread(put, kafka, topic, b"a/2")
+            return await super().ends()
+
+    recall = Meanwhile([kafka.bootstrap], topic, settles_s=0.2)
+    assert await recall.newest("web-1", ["a"], {}) == {"a": Reached(2, 0)}
     await recall.close()
 
 

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.kafka
 
 @pytest.fixture
 async def brokers(fresh_kafka: LiveKafka) -> AsyncIterator[Brokers]:
-    asked = Brokers([fresh_kafka.bootstrap])
+    # The first question about a group also waits for the broker to make its topic of offsets.
+    asked = Brokers([fresh_kafka.bootstrap], timeout_s=30)
     yield asked
     await asked.close()
 
