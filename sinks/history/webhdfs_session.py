@@ -51,6 +51,7 @@ class NameNodeSession:
         """
         name_node = next((each for each in self._name_nodes if url.startswith(f"{each}/webhdfs/")), None)
         arguments["params"] = {**self.params, **(arguments.get("params") or {})}
+        said_before = self._said.get(name_node or "")
         try:
             response = self._session().request(method, url, **arguments)
             error = _error_of(response)
@@ -72,7 +73,7 @@ class NameNodeSession:
         elif response.is_redirect:
             self.begin_call()  # a standby one sends uploads on, too: it is not the one that takes calls
         elif name_node is not None:
-            self._note_answer(name_node)
+            self._note_answer(name_node, said_before)
         return response
 
     def close(self) -> None:
@@ -95,9 +96,11 @@ class NameNodeSession:
             with self._lock:
                 self._said[name_node] = f"{sent_to}{said}"
 
-    def _note_answer(self, name_node: str) -> None:
+    def _note_answer(self, name_node: str, said_before: str | None) -> None:
         self.begin_call()
         with self._lock:
+            if self._said.get(name_node) is not said_before:
+                return  # to another thread, since this one asked: that is newer than this answer
             self._said.pop(name_node, None)
             # One that is slow to answer may do so after another one has taken over: that changes nothing.
             if name_node == self._answering or (self._answering and self._answering not in self._said):

@@ -6,13 +6,17 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
+import requests
 
 from sinks.history.errors import SinkError, StorageDenied, StorageFull, StorageRefused, StorageUnavailable
 from sinks.history.storage import Body
 from sinks.history.webhdfs import WebHdfsStorage
+from sinks.history.webhdfs_session import NameNodeSession
 
 Answer = tuple[int, bytes]
 Serve = Callable[..., str]
@@ -161,6 +165,34 @@ def test_another_one_is_named_also_where_none_answered_for_a_while(
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == [f"HDFS: {second} answers now, after {first}: StandbyException: because"]
     storage.close()
+
+
+def test_an_answer_from_before_a_failover_does_not_hide_it(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """A thread that stood still has it in its hands while another one is told that the NameNode is standby now."""
+    was = serve(403, _exception("StandbyException"), first=[(200, b"{}"), (200, b"{}")])
+    other = serve(200, b"{}")
+    session = NameNodeSession([was, other])
+
+    def ask(name_node: str) -> int:
+        session.begin_call()
+        return session.request("GET", f"{name_node}/webhdfs/v1/a").status_code
+
+    class Late(requests.Session):
+        def request(self, *arguments: Any, **options: Any) -> requests.Response:
+            response = super().request(*arguments, **options)
+            with ThreadPoolExecutor(1) as another:
+                assert another.submit(ask, was).result() == 403
+            return response
+
+    assert ask(was) == 200
+    with Late() as late:
+        session._local.session = late
+        assert ask(was) == 200
+        session._local.session = session._sessions[0]
+    assert ask(other) == 200
+    session.close()
+    said = [record.getMessage() for record in caplog.records if "answers now" in record.getMessage()]
+    assert said == [f"HDFS: {other} answers now, after {was}: StandbyException: because"]
 
 
 def test_a_standby_that_sends_an_upload_on_is_not_named(
