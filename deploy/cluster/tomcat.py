@@ -115,7 +115,8 @@ class Tomcat:
 
     def send(self, request: bytes) -> bytes:
         """Send these bytes, well-formed or not, and return all that comes back until Tomcat closes the connection."""
-        with socket.create_connection((LOCALHOST, self.port), timeout=10) as connection:
+        # A page is compiled when it is first asked for: on a busy machine that takes its time.
+        with socket.create_connection((LOCALHOST, self.port), timeout=60) as connection:
             connection.sendall(request)
             with connection.makefile("rb") as answer:
                 return answer.read()

@@ -77,7 +77,7 @@ def test_namenodes_fail_over_in_the_middle_of_commits(
                 wait_until(partial(uploads, pair, root), PATIENCE_S, "a commit to begin")
                 time.sleep(rng.uniform(0, 0.3))  # any step of it
                 fault(pair.service, fresh_kafka, first, load)
-            assert backing_off(first) is None
+            wait_until(lambda each=first: backing_off(each) is None, PATIENCE_S, "history to say that it is well")
             load.stop()
             judged(fresh_kafka, pair, history, root, load, first, tmp_path)
             watch.judge()
@@ -142,8 +142,8 @@ def die(service: HdfsPair, kafka: LiveKafka, worker: Worker, load: Load) -> None
     end, acknowledged = ends(kafka), access_lines(load)
     reached(kafka, MONITOR, end)
     wait_until(lambda: requests_counted(worker) >= acknowledged, PATIENCE_S, "windows to be current")
-    for path in ("/health", "/ready"):
-        assert worker.get(path).status_code == 200
+    assert worker.get("/health").status_code == 200
+    wait_until(lambda: worker.get("/ready").status_code == 200, PATIENCE_S, "the worker to be ready")
     service.fail_over(1 - was)
     reached(kafka, HISTORY, ends(kafka))
     told = f"HDFS: {service.urls[1 - was]} answers now, after {service.urls[was]}: [Errno 111] Connection refused"

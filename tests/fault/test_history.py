@@ -29,7 +29,7 @@ from tests.support.kafka import LiveKafka
 from tests.support.load import Load
 from tests.support.oracle import hdfs_records
 from tests.support.polling import wait_until
-from tests.support.worker import Workers
+from tests.support.worker import Worker, Workers
 
 pytestmark = [pytest.mark.kafka, pytest.mark.hdfs, pytest.mark.slow]
 
@@ -47,6 +47,12 @@ def root(fresh_hdfs: LiveHdfs) -> Iterator[str]:
     """A folder of this test's own in an HDFS that runs, and runs again afterwards whatever the test did."""
     yield fresh_hdfs.new_path()
     fresh_hdfs.service.start()
+
+
+def lag_told(worker: Worker) -> int:
+    """How far the worker says that the history is behind."""
+    lag = worker.get_json("/api/lag")["groups"][HISTORY]["raw-log"]
+    return sum(part["lag"] for part in lag.values())
 
 
 def test_hdfs_away_leaves_monitoring_alone_and_history_catches_up_by_itself(
@@ -67,20 +73,24 @@ def test_hdfs_away_leaves_monitoring_alone_and_history_catches_up_by_itself(
             wait_until(lambda n=acknowledged: requests_counted(first) >= n, PATIENCE_S, "windows to be current")
             assert first.get("/health").status_code == 200
             # A load balancer must not take the sources away because a destination is away.
-            assert first.get("/ready").status_code == 200
+            wait_until(lambda: first.get("/ready").status_code == 200, PATIENCE_S, "the worker to be ready")
         assert fresh_kafka.group_offsets(HISTORY, "raw-log") == stuck_at
-        assert fresh_kafka.lag(HISTORY, "raw-log") > 1000
-        lag = first.get_json("/api/lag")["groups"][HISTORY]["raw-log"]
-        assert sum(part["lag"] for part in lag.values()) > 1000
-        said = shell(fresh_kafka, history, tmp_path)("status", "--json")
-        assert (said.status, said.json["status"]) == (1, "problems")
-        assert any(problem.startswith("destination history is backing off: ") for problem in said.json["problems"])
+        wait_until(lambda: fresh_kafka.lag(HISTORY, "raw-log") > 1000, PATIENCE_S, "a lag")
+        wait_until(lambda: lag_told(first) > 1000, PATIENCE_S, "the worker to tell of it")
+        status = shell(fresh_kafka, history, tmp_path)
+
+        def told() -> bool:  # of the worker's last report: at that moment it may just have tried again
+            said = status("status", "--json")
+            assert (said.status, said.json["status"]) == (1, "problems")
+            return any(problem.startswith("destination history is backing off: ") for problem in said.json["problems"])
+
+        wait_until(told, PATIENCE_S, "the status to say that history is backing off", retry_on=AssertionError)
         verify = shell(fresh_kafka, history, tmp_path)("verify")
         assert (verify.status, verify.out, verify.err.count("\n")) == (1, "", 1)
 
         fresh_hdfs.service.start()
         reached(fresh_kafka, HISTORY, ends(fresh_kafka))
-        assert backing_off(first) is None
+        wait_until(lambda: backing_off(first) is None, PATIENCE_S, "history to say that it is well")
         load.stop()
         judged(fresh_kafka, fresh_hdfs, history, root, load, first, tmp_path)
         watch.judge()
@@ -101,8 +111,11 @@ def test_namenode_and_datanode_come_and_go_during_commits(
         reached(fresh_kafka, HISTORY, ends(fresh_kafka))
 
         service.set_safe_mode(True)
-        destination = wait_until(lambda: backing_off(first), PATIENCE_S, "history to back off")
-        assert "SafeModeException" in destination["last_error"]
+        wait_until(
+            lambda: "SafeModeException" in str((backing_off(first) or {}).get("last_error")),
+            PATIENCE_S,
+            "history to back off, as HDFS is in safe mode",
+        )
         service.set_safe_mode(False)
         reached(fresh_kafka, HISTORY, ends(fresh_kafka))
 
@@ -173,7 +186,7 @@ def test_sigterm_commits_at_once_what_was_read_and_loses_nothing_while_hdfs_is_a
         load.stop()
         unwritten = fresh_kafka.lag(HISTORY, "raw-log")
         wait_until(lambda: destination_of(first)["received"] >= unwritten, PATIENCE_S, "history to read the rest")
-        assert backing_off(first) is None
+        wait_until(lambda: backing_off(first) is None, PATIENCE_S, "history to say that it is well")
         watch.judge()
     assert fresh_kafka.lag(HISTORY, "raw-log") == unwritten
     first.stop()

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 PATIENCE_S = 90.0
 GROUP, CHANGELOG = "sluice-monitor", "sluice-monitor-changelog"
 ROLES = "ingest,monitor"
+RETENTION_S = 5  # where windows are to expire
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +61,7 @@ def test_a_state_directory_deleted_while_the_worker_runs(fresh_kafka: LiveKafka,
     first = worker(broker=fresh_kafka.url, roles=ROLES, settings={"SLUICE_RETENTION_S": 7200})
     with Load([first.url], pause_s=0.02) as load:
         wait_until(lambda: len(load.acknowledged) > 500, PATIENCE_S, "load")
-        shutil.rmtree(first.data_dir / "tables")
+        delete_tables(first)
         wait_until(lambda: "was deleted while in use" in first.log, PATIENCE_S, "the worker to notice")
         before = len(load.acknowledged)
         wait_until(lambda: len(load.acknowledged) > before + 500, PATIENCE_S, "more load")
@@ -69,7 +70,7 @@ def test_a_state_directory_deleted_while_the_worker_runs(fresh_kafka: LiveKafka,
     exact(fresh_kafka, first)
     # Once more, with nothing to do: nobody has to write for it to be noticed.
     expected = windows(first)
-    shutil.rmtree(first.data_dir / "tables")
+    delete_tables(first)
     wait_until(lambda: first.log.count("was deleted while in use") == 2, PATIENCE_S, "the idle worker to notice")
     wait_until(lambda: windows(first) == expected, PATIENCE_S, "the same windows", retry_on=AssertionError)
     first.wait_ready()
@@ -82,6 +83,7 @@ def test_a_state_directory_deleted_or_torn_while_the_worker_is_down(fresh_kafka:
     first = worker(broker=fresh_kafka.url, roles=ROLES, settings={"SLUICE_RETENTION_S": 7200})
     loaded(first, 1000)
     counted(fresh_kafka)
+    Oracle(fresh_kafka).windows_are_exact(first.get_json)
     expected = windows(first)
     first.stop()
 
@@ -115,7 +117,7 @@ def test_a_compacted_changelog_gives_the_same_windows(fresh_kafka: LiveKafka, wo
         delete_retention_ms="100",
         max_compaction_lag_ms="1000",
     )
-    settings = {"SLUICE_RETENTION_S": 5, "SLUICE_WINDOW_S": 1, "SLUICE_PARTITIONS": 1}
+    settings = {"SLUICE_RETENTION_S": RETENTION_S, "SLUICE_WINDOW_S": 1, "SLUICE_PARTITIONS": 1}
     first = worker(broker=fresh_kafka.url, roles=ROLES, settings=settings)
     loaded(first, 2000)
     counted(fresh_kafka)
@@ -138,6 +140,9 @@ def test_a_compacted_changelog_gives_the_same_windows(fresh_kafka: LiveKafka, wo
 
     wait_until(cleaned, PATIENCE_S, "the broker's cleaner to have dropped nine in ten of what was written first")
     counted(fresh_kafka)
+    oracle = Oracle(fresh_kafka)
+    newest_s = max(record.timestamp for record in oracle.raw) // 1000
+    oracle.windows_are_exact(first.get_json, since_s=newest_s - RETENTION_S + 1)  # the older ones expire
     expected = windows(first)
     assert expected[0]["windows"]
     first.stop()
@@ -209,9 +214,8 @@ def test_a_partition_whose_next_offset_is_gone_stops_alone_until_the_gap_is_acce
     assert first.get("/ready").status_code == 503
     assert "accept-gap" in first.get("/ready").text
     shell = Shell(tmp_path / "shell", broker=fresh_kafka.url)
-    status = shell("status")
-    assert status.status != 0
-    assert said in status.out + status.err
+    # It tells what the worker last reported, every two seconds.
+    wait_until(lambda: said in refused(shell, "status"), PATIENCE_S, "the status to say so, too")
     first.stop()
 
     accepted = wait_until(lambda: succeeded(shell, "accept-gap", "--group", "monitor", "--yes"), PATIENCE_S, "the gap")
@@ -220,7 +224,8 @@ def test_a_partition_whose_next_offset_is_gone_stops_alone_until_the_gap_is_acce
     assert f"Gap accepted raw-log[{gone}]: offsets {applied[gone]} to {begin - 1}" in first.log
     counted(fresh_kafka)
     lines = fresh_kafka.consume("access-log")
-    assert requests(first) == len(lines) > counted_before
+    wait_until(lambda: requests(first) == len(lines), PATIENCE_S, f"{len(lines)} requests in the windows")
+    assert len(lines) > counted_before
     assert fresh_kafka.group_offsets(GROUP, "raw-log") == ends
     first.stop()
 
@@ -240,6 +245,20 @@ def succeeded(shell: Shell, *arguments: str) -> str:
     """What a command said; empty where it failed, as a group that was just stopped may seem to run for a moment."""
     said = shell(*arguments)
     return said.out if said.status == 0 else ""
+
+
+def refused(shell: Shell, *arguments: str) -> str:
+    """What a command said that must not succeed."""
+    said = shell(*arguments)
+    assert said.status != 0
+    return said.out + said.err
+
+
+def delete_tables(worker: Worker) -> None:
+    """Delete the state of a worker that runs, at once: it may make the folder anew while the old files still go."""
+    deleted = worker.data_dir / "deleted-tables"
+    (worker.data_dir / "tables").rename(deleted)
+    shutil.rmtree(deleted)
 
 
 def drop_before(kafka: LiveKafka, partition: int, offset: int) -> None:

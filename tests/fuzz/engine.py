@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import signal
 import time
@@ -64,16 +65,19 @@ class Hang(BaseException):
 
 
 def fuzz(target: Target, seconds: float, seed: int) -> Report:
-    """Feed `target` for so long. In the main thread only: a timer interrupts what hangs."""
+    """Feed `target` for so much CPU time: a machine that is busy otherwise makes no shorter run of it.
+
+    In the main thread only: a timer interrupts what hangs.
+    """
     mutator = Mutator(target.samples, seed, target.words, target.max_bytes)
     findings: dict[str, Finding] = {}
     outcomes: set[Hashable] = set()
     slowest_s = 0.0
     inputs = 0
-    started = time.monotonic()
+    started, began = time.monotonic(), time.thread_time()
     pending = list(target.samples)
     with _interrupting():
-        while (pending or time.monotonic() - started < seconds) and len(findings) < MOST_FINDINGS:
+        while (pending or time.thread_time() - began < seconds) and len(findings) < MOST_FINDINGS:
             data = pending.pop() if pending else mutator.next()
             inputs += 1
             signal.setitimer(signal.ITIMER_PROF, HANGS_AFTER_S)
@@ -88,12 +92,22 @@ def fuzz(target: Target, seconds: float, seed: int) -> Report:
                 signal.setitimer(signal.ITIMER_PROF, 0)
             took = time.thread_time() - before
             if took > MAX_CPU_S:
+                took = min(took, _took_again(target, data))
+            if took > MAX_CPU_S:
                 findings.setdefault(f"slow {outcome}", Finding(f"{took:.2f} s CPU, outcome {outcome!r:.200}", data))
             slowest_s = max(slowest_s, took)
             if outcome not in outcomes and len(outcomes) < 100_000:
                 outcomes.add(outcome)
                 mutator.learn(data)
     return Report(target.name, inputs, time.monotonic() - started, len(outcomes), slowest_s, list(findings.values()))
+
+
+def _took_again(target: Target, data: bytes) -> float:
+    """The CPU time without what else may have been in it: the garbage of a whole test run, collected just then."""
+    gc.collect()
+    before = time.thread_time()
+    target.check(data)
+    return time.thread_time() - before
 
 
 @contextmanager

@@ -148,12 +148,6 @@ class Bed:
         answering.wait_ready()
         oracle = Oracle(self.kafka)
         since_s = windows_since_s()
-
-        def shown() -> bool:  # windows of partitions that another worker has are followed a moment later
-            oracle.windows_are_exact(answering.get_json, since_s)
-            return True
-
-        wait_until(shown, PATIENCE_S, "exact windows", retry_on=AssertionError)
         rows = hdfs_records(self.hdfs, self.root)
         oracle.judge(load.acknowledged, load.attempted, rows, answering.get_json, windows_since_s=since_s)
         watch.judge()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import threading
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import requests
@@ -31,6 +30,7 @@ class HistoryWatch:
         self._client = InsecureClient(hdfs.url, user=SUPERUSER, timeout=5)
         self._data = posixpath.join(root, "data")
         self._stop = threading.Event()
+        self._looking = threading.Lock()  # one look at a time: of two, the older may end last, and miss what is new
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._seen: dict[str, Identity] = {}
         self._problems: list[str] = []
@@ -48,24 +48,25 @@ class HistoryWatch:
 
     def judge(self) -> None:
         """Look once more, and assert that every file that was ever seen is as it was. HDFS must be there."""
-        self._note(self._files())
+        self._look()
         assert not self._problems, f"{len(self._problems)} files under data/ changed, such as {self._problems[:3]}"
         assert self._seen, "no file was ever seen"
 
     def _run(self) -> None:
         while not self._stop.wait(_EVERY_S):
             try:
-                files = self._files()
+                self._look()
             except (HdfsError, requests.RequestException):
                 continue  # away, or nothing committed yet
-            self._note(files)
 
-    def _note(self, files: Mapping[str, Identity]) -> None:
-        self.looks += 1
-        for path, was in self._seen.items():
-            if files.get(path) != was:
-                self._problems.append(f"{path}: was {was}, is {files.get(path)}")
-        self._seen.update(files)
+    def _look(self) -> None:
+        with self._looking:
+            files = self._files()
+            for path, was in self._seen.items():
+                if files.get(path) != was:
+                    self._problems.append(f"{path}: was {was}, is {files.get(path)}")
+            self._seen.update(files)
+            self.looks += 1
 
     def _files(self) -> dict[str, Identity]:
         return {

@@ -23,6 +23,11 @@ class Answer(NamedTuple):
     took_s: float
     at_s: float  # monotonic, when it came
 
+    @property
+    def began_s(self) -> float:
+        """When it was asked for, monotonic."""
+        return self.at_s - self.took_s
+
 
 class NumberedClients:
     """So many clients of one worker, each a host that sends 0, 1, 2 ... and waits for every answer.

@@ -14,6 +14,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 from tests.support import verdicts
 from tests.support.hdfs import LiveHdfs, inflate
 from tests.support.kafka import LiveKafka
+from tests.support.polling import PATIENCE_S, wait_until
 from tests.support.verdicts import Position
 
 
@@ -78,11 +79,20 @@ class Oracle:
         verdicts.letters_are_unchanged(letters, self.by_position)
 
     def windows_are_exact(self, get_json: Callable[[str], Any], since_s: int = 0) -> None:
-        """The windows that a worker shows are what raw-log adds up to, each apart; from `since_s` on."""
-        answer = get_json("/api/access")
-        verdicts.access_windows_are_exact(answer["windows"], answer["window_s"], self.raw, since_s)
-        answer = get_json("/api/business/orders")
-        verdicts.order_windows_are_exact(answer["windows"], answer["window_s"], self.raw, since_s)
+        """The windows that a worker shows come to be what raw-log adds up to, each apart; from `since_s` on.
+
+        Come to be: a transaction that Kafka has is in the worker's own state a moment later, and what another worker
+        counts is followed.
+        """
+
+        def shown() -> bool:
+            answer = get_json("/api/access")
+            verdicts.access_windows_are_exact(answer["windows"], answer["window_s"], self.raw, since_s)
+            answer = get_json("/api/business/orders")
+            verdicts.order_windows_are_exact(answer["windows"], answer["window_s"], self.raw, since_s)
+            return True
+
+        wait_until(shown, PATIENCE_S, "exact windows", retry_on=AssertionError)
 
     def judge(
         self,
