@@ -193,9 +193,8 @@ def test_tomcat_logs_each_request(shop: Tomcat, request_line: str, headers: str,
     assert answer.startswith(b"HTTP/1.1 ")
     user, rest = logged.split(' "', 1)
     for valve in (Valve(), _D):
-        line = wait_until(
-            lambda valve=valve: _line_with(f'"{rest}', _text(shop, f"{valve.prefix}.*.txt")), 10, f"a line with {rest}"
-        )
+        logs = f"{valve.prefix}.*.txt"
+        line = wait_until(lambda logs=logs: _line_with(f'"{rest}', _text(shop, logs)), 10, f"a line with {rest}")
         assert line.startswith(f"127.0.0.1 - {user} [")
 
 
