@@ -74,19 +74,6 @@ class Tomcat:
     def pid(self) -> int:
         return self._process.pid
 
-    def access_log(self, valve: Valve | None = None) -> Path:
-        """The access log of a valve (the first one if none is named) of today.
-
-        Raises: ValueError when it has none yet, or several because the day has just ended.
-        """
-        (found,) = self.logs.glob(f"{(valve or self._valves[0]).prefix}.*.txt")
-        return found
-
-    def orders_log(self) -> Path:
-        """The business log. Raises: ValueError before the first order."""
-        (found,) = self.logs.glob("orders.*.log")
-        return found
-
     def start(self) -> None:
         """Start it and return when it answers; the question leaves no line in its access logs. Takes about 3 s.
 
