@@ -252,11 +252,12 @@ async def test_a_handler_that_fails_harms_nobody_else(caplog: pytest.LogCaptureF
 
 async def test_stop_lets_handlers_finish_with_what_was_read_and_ends_the_rest() -> None:
     got: list[bytes] = []
-    finished = asyncio.Event()
+    finished, hangs = asyncio.Event(), asyncio.Event()
 
     async def handle(connection: Connection) -> None:
         first = await connection.read_exactly(1)
         if first == b"x":
+            hangs.set()
             await asyncio.Event().wait()  # never comes to an end by itself
         while data := await connection.read_some(2):
             got.append(data)
@@ -269,9 +270,14 @@ async def test_stop_lets_handlers_finish_with_what_was_read_and_ends_the_rest() 
         reading[1].write(b"-abcdef")
         hanging[1].write(b"x")
         await until(lambda: bool(got) and sum(c.received_bytes for c, _ in listener._serving.values()) == 8)
-        await listener.stop(0.2)
-        assert finished.is_set()
+        await asyncio.wait_for(hangs.wait(), DEADLINE_S)
+        stopping = asyncio.create_task(listener.stop(DEADLINE_S))
+        await asyncio.wait_for(finished.wait(), DEADLINE_S)
         assert b"".join(got) == b"abcdef"
+        await until(lambda: listener.connections == 1)
+        assert not stopping.done()
+        await listener.stop(0.2)  # the grace of the one that hangs; whatever the machine does, no other is left
+        await asyncio.wait_for(stopping, DEADLINE_S)
         assert listener.connections == 0
         assert not refused
         for reader, writer in (reading, hanging):

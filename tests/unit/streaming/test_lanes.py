@@ -11,7 +11,7 @@ from faust.types import TP
 from streaming import lanes as lanes_module
 from streaming.batches import Batch
 from streaming.lanes import Lane, Lanes
-from tests.support.polling import wait_until_async
+from tests.support.polling import PATIENCE_S, wait_until_async
 
 TP0 = TP("raw-log", 0)
 
@@ -172,7 +172,7 @@ async def test_a_fatal_error_stops_the_partition_and_keeps_the_reason() -> None:
 
     consumer, handler = Consumer(), Handler()
     handler.open_failures = [Gone("offsets 3 to 9 are gone")]
-    lanes = Lanes(SimpleNamespace(consumer=consumer), "raw-log", lambda tp: handler, close_within_s=1)
+    lanes = Lanes(SimpleNamespace(consumer=consumer), "raw-log", lambda tp: handler, close_within_s=PATIENCE_S)
     await lanes.on_assigned([TP0])
     await until(lambda: lanes.lanes[TP0].state == "failed")
     assert lanes.problems() == ["raw-log[0] failed: Gone: offsets 3 to 9 are gone"]
@@ -185,7 +185,9 @@ async def test_a_fatal_error_stops_the_partition_and_keeps_the_reason() -> None:
 async def test_only_lanes_of_a_destination_may_back_off_in_a_ready_worker(may_lag: bool) -> None:
     consumer, handler = Consumer(), Handler()
     handler.open_failures = [ConnectionError("HDFS away")]
-    lanes = Lanes(SimpleNamespace(consumer=consumer), "raw-log", lambda tp: handler, close_within_s=1, may_lag=may_lag)
+    lanes = Lanes(
+        SimpleNamespace(consumer=consumer), "raw-log", lambda tp: handler, close_within_s=PATIENCE_S, may_lag=may_lag
+    )
     await lanes.on_assigned([TP0])
     await until(lambda: lanes.lanes[TP0].state == "backing off")
     assert lanes.ready == may_lag
@@ -195,7 +197,7 @@ async def test_only_lanes_of_a_destination_may_back_off_in_a_ready_worker(may_la
 
 async def test_a_revocation_finishes_what_was_taken_up_and_commits() -> None:
     consumer, handler = Consumer(), Handler()
-    lanes = Lanes(SimpleNamespace(consumer=consumer), "raw-log", lambda tp: handler, close_within_s=1)
+    lanes = Lanes(SimpleNamespace(consumer=consumer), "raw-log", lambda tp: handler, close_within_s=PATIENCE_S)
     await lanes.on_assigned([TP0, TP("other", 0)])
     await until(lambda: lanes.lanes[TP0].state == "running")
     handler.block = True
@@ -229,7 +231,10 @@ async def test_a_lane_that_cannot_finish_lets_go_without_harm() -> None:
     handler.close_failure = ConnectionError("HDFS away")
     crashes: list[BaseException] = []
     lanes = Lanes(
-        SimpleNamespace(consumer=consumer, crash=crashes.append), "raw-log", lambda tp: handler, close_within_s=1
+        SimpleNamespace(consumer=consumer, crash=crashes.append),
+        "raw-log",
+        lambda tp: handler,
+        close_within_s=PATIENCE_S,
     )
     await lanes.on_assigned([TP0])
     await until(lambda: lanes.lanes[TP0].state == "running")
@@ -248,7 +253,7 @@ async def test_a_lane_that_is_cancelled_by_nobody_crashes_the_application() -> N
         crashes.append(exc)
 
     app = SimpleNamespace(consumer=Consumer(), crash=crash)
-    lanes = Lanes(app, "raw-log", lambda tp: Cancelling(), close_within_s=1)
+    lanes = Lanes(app, "raw-log", lambda tp: Cancelling(), close_within_s=PATIENCE_S)
     await lanes.on_assigned([TP0])
     await until(lambda: bool(crashes))
     assert "was cancelled" in str(crashes[0])

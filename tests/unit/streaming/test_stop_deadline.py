@@ -15,10 +15,10 @@ import asyncio, logging, sys
 from streaming.stop_deadline import StopDeadline
 
 async def a_library_that_never_comes_back():
+    StopDeadline(lambda: sys.argv[1:], within_s=0.3).begin()
     await asyncio.Event().wait()
 
 logging.basicConfig()
-StopDeadline(lambda: sys.argv[1:], within_s=0.3).begin()
 asyncio.run(a_library_that_never_comes_back())
 """
 

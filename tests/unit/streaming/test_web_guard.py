@@ -224,12 +224,27 @@ async def test_one_that_never_reads_the_end_before_closing_is_cut_off(start: Sta
 
 async def test_a_client_that_reads_slowly_but_steadily_gets_its_answer(start: Start, connect: Connect) -> None:
     server = await start(write_timeout_s=2.5, write_bytes=1_000)
-    client = await connect(server, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-    await client.reader.readuntil(b"\r\n\r\n")
+    now = began = 1_000.0
+    server.guard.clock = lambda: now  # a second passes whenever the client has taken a little more
+    client = await connect(server)
+    (transport,) = server.guard._fresh.values()
+    for each, option in ((transport, socket.SO_SNDBUF), (client.writer.transport, socket.SO_RCVBUF)):
+        each.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, 65_536)  # else the kernel takes it all
+    client.writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), PATIENCE_S)
     left = PAGE_BYTES
     while left:
-        left -= len(await client.reader.read(min(left, PAGE_BYTES // 20)))
-        await asyncio.sleep(0.05)
+        unsent = transport.get_write_buffer_size()
+        while True:
+            taken = await asyncio.wait_for(client.reader.read(min(left, PAGE_BYTES // 20)), PATIENCE_S)
+            assert taken, server.troubles.counts
+            left -= len(taken)
+            await asyncio.sleep(0)
+            if not left or transport.get_write_buffer_size() <= max(0, unsent - 1_000):
+                break
+        now += 1.0
+        server.guard.sweep()
+    assert now - began > 4 * 2.5
     assert not server.troubles.counts
 
 
@@ -312,8 +327,8 @@ async def test_vanished_clients_are_noticed_by_the_system(start: Start, connect:
 
 async def test_it_notes_how_many_connections_there_are_and_were_refused(start: Start, connect: Connect) -> None:
     server = await start(head_timeout_s=0.3)
-    await connect(server, HEAD)
     await connect(server)
+    await connect(server, HEAD)
     assert server.notes is server.app.web_notes
     await until(lambda: server.notes.get("connections_refused") == {"slow_head": 1}, "the trouble to be noted")
     assert server.notes["connections"] == 1

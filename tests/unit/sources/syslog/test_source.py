@@ -245,8 +245,11 @@ async def test_a_stop_does_not_wait_for_a_kafka_that_is_away(
 
 
 async def test_an_idle_client_that_has_begun_a_message_loses_none_of_it() -> None:
-    async with running(TCP, idle_timeout_s=0.1) as (source, broker):
+    async with running(TCP, idle_timeout_s=DEADLINE_S) as (source, broker):
         reader, writer = await asyncio.open_connection("127.0.0.1", source.ports[0])
+        await until(lambda: any(each._readable for each, _ in source._tcp[0]._serving.values()), "the handler to wait")
+        ((connection, _),) = source._tcp[0]._serving.values()
+        connection._idle_timeout_s = 0.1  # from the next wait on, which begins when this has come
         writer.write(b"<13>begun")
         assert await reader.read() == b""
         writer.close()
