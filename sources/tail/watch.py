@@ -280,7 +280,13 @@ class Watch:
         if fd is None:
             return
         head = await _blocking(read_at, fd, 0, PREFIX_BYTES)
-        if not head or (self._may_be_copy(seen, head) and self._settling(seen)):
+        originals = self._originals(seen, head)
+        if not head or (originals and self._settling(seen)):
+            os.close(fd)
+            return
+        for file in originals:  # truncated, and grown beyond its size since, it shows in no scan
+            await self._changed(file, file.fd)
+        if seen.inode in self.files:
             os.close(fd)
             return
         self._held.pop(seen.inode, None)
@@ -293,16 +299,18 @@ class Watch:
         level = logging.INFO if len(self.files) <= TOLD_FILES else logging.DEBUG
         log.log(level, "Watching path=%s from=%d size=%d", shown(seen.path), place.position, seen.size)
 
-    def _may_be_copy(self, seen: Seen, head: bytes) -> bool:
+    def _originals(self, seen: Seen, head: bytes) -> list[TailedFile]:
+        """What a new file that begins so may be the copy of."""
         directory = os.path.dirname(seen.path)
-        return any(
-            file.found_in_scan < self._scans
+        return [
+            file
+            for file in self.files.values()
+            if file.head
+            and file.found_in_scan < self._scans
             and file.rotated_at_s is None
             and file.head[: len(head)] == head[: len(file.head)]
             and os.path.dirname(file.place.path) == directory
-            for file in self.files.values()
-            if file.head
-        )
+        ]
 
     def _settling(self, seen: Seen) -> bool:
         size, since_s = self._held.get(seen.inode, (-1, 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -166,6 +167,42 @@ async def test_copytruncate(tmp_path, logs, matches, down):
     async with running(tmp_path, topic, config):
         writer.write(lines(8))
         await has(topic, *of(1, 2, 3, 4, 5, 6, 7, 8))
+    writer.close()
+
+
+class HeldUp(Topic):
+    """Answers only while `open` is set."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def send(self, events):
+        await self.open.wait()
+        await super().send(events)
+
+
+async def test_a_copy_is_known_though_the_original_has_grown_again_and_kafka_holds_up_its_reader(tmp_path, logs):
+    writer = Writer(logs / "a.log")
+    topic = HeldUp()
+    passed_s = 0.0
+    config = tail_config(logs / "a.log*")
+    async with running(tmp_path, topic, config, clock=lambda: time.monotonic() + passed_s) as tail:
+        writer.write(lines(1, 2))
+        await has(topic, *of(1, 2))
+        topic.open.clear()
+        writer.write(lines(3))
+        await wait_until_async(lambda: _true(tail.flow.received == 3), 30, "the line on its way")
+        writer.copy_and_truncate(logs / "a.log.1")
+        writer.write(lines(4, 5, 6, 7))
+        watch = tail._watch
+        await wait_until_async(lambda: _true(watch._held or len(watch.files) == 2), 30, "the copy to be seen")
+        passed_s = 10.0
+        scans = watch._scans
+        await wait_until_async(lambda: _true(watch._scans > scans + 2), 30, "a look at it when it has settled")
+        topic.open.set()
+        await has(topic, *of(1, 2, 3, 4, 5, 6, 7))
     writer.close()
 
 
