@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -72,6 +73,11 @@ def worker(tmp_path: Path) -> Iterator[Workers]:
         yield workers
     finally:
         workers.kill()
+
+
+def pytest_configure() -> None:
+    """Let what tests start be interrupted: who runs the suite in the background has SIGINT ignored, down to there."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
